@@ -1,0 +1,1 @@
+"""The command ``persist``: arguments in, library calls, pictures out."""

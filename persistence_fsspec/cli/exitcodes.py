@@ -1,0 +1,46 @@
+"""The one table from error to exit status."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from persistence_fsspec.errors import (
+    AuthenticationError,
+    InvalidNameError,
+    InvalidOptionError,
+    MissingDriverError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    PersistenceError,
+    TransferError,
+    UnknownProtocolError,
+)
+
+# Most specific first: the first match wins.
+_TABLE: Final[tuple[tuple[type[PersistenceError], int, str], ...]] = (
+    (TransferError, 3, "some files did not arrive"),
+    (ObjectNotFoundError, 4, "not found"),
+    (AuthenticationError, 5, "credentials missing, wrong or expired"),
+    (PermissionDeniedError, 6, "permission denied"),
+    (MissingDriverError, 7, "a driver is not installed"),
+    (UnknownProtocolError, 2, "wrong use"),
+    (InvalidOptionError, 2, "wrong use"),
+    (InvalidNameError, 2, "wrong use"),
+    (PersistenceError, 1, "any other failure"),
+)
+
+
+def exit_code(error: PersistenceError) -> int:
+    """The status for an error.
+
+    Examples:
+        >>> exit_code(ObjectNotFoundError("x"))
+        4
+    """
+    return next(code for kind, code, _ in _TABLE if isinstance(error, kind))
+
+
+def explain() -> str:
+    """The table, for ``--help``."""
+    meanings = {0: "success"} | {code: text for _, code, text in _TABLE} | {130: "interrupted"}
+    return "Exit codes: " + "; ".join(f"{code} {meanings[code]}" for code in sorted(meanings)) + "."

@@ -1,0 +1,156 @@
+"""The door back: ``persist::s3://bucket/x`` works wherever fsspec URLs do, with our promises behind it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar
+
+import fsspec
+from fsspec.implementations.chained import ChainedFileSystem
+
+from persistence_fsspec.errors import IsAFolderError, ObjectNotFoundError
+from persistence_fsspec.persistence import FSSpecPersistence
+from persistence_fsspec.store import ObjectInfo
+
+
+class PersistFileSystem(ChainedFileSystem):
+    """An fsspec filesystem over `FSSpecPersistence`.
+
+    Made by a URL, ``persist::s3://bucket/x``, its paths are those of the wrapped
+    filesystem; made by `FSSpecPersistence.fsspec_filesystem`, they are keys
+    below that persistence's default prefix.
+
+    Args:
+        fo: Path in the wrapped filesystem; fsspec passes it, and paths say it again.
+        target_protocol: Of the wrapped filesystem.
+        target_options: Of the wrapped filesystem.
+        adapter: A persistence to show, instead of a wrapped filesystem.
+    """
+
+    protocol: ClassVar[str] = "persist"
+    root_marker = ""
+    cachable = False
+
+    def __init__(
+        self,
+        fo: str = "",  # noqa: ARG002 - fsspec's
+        target_protocol: str | None = None,
+        target_options: dict[str, Any] | None = None,
+        adapter: FSSpecPersistence | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._target: Any = None
+        if adapter is None:
+            self._target = fsspec.filesystem(target_protocol or "file", **(target_options or {}))
+            adapter = FSSpecPersistence(filesystem=self._target)
+        self.adapter = adapter
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        stripped: str = fsspec.utils.stringify_path(path).removeprefix("persist://").removeprefix("persist::")
+        return stripped.rstrip("/")
+
+    def _address(self, path: str) -> str:
+        path = self._strip_protocol(path)
+        return path if self._target is None else str(self._target.unstrip_protocol(path))
+
+    def _entry(self, info: ObjectInfo, path: str) -> dict[str, Any]:
+        kind = "directory" if info.is_folder else "file"
+        size = 0 if info.is_folder else info.size
+        return {"name": path, "type": kind, "size": size, "mtime": info.modified, "version": info.version}
+
+    def _name(self, key: str) -> str:
+        """A name as fsspec has it, of a name as the adapter has it."""
+        return key if self._target is None else str(self._target._strip_protocol(key))
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        return self._entry(self.adapter.info(self._address(path)), self._strip_protocol(path))
+
+    def exists(self, path: str, **_: Any) -> bool:
+        return self.adapter.exists(self._address(path))
+
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002 - fsspec's signature
+        address = self._address(path)
+        place = self.adapter._place(address)
+        if place.key and not place.store.info(place.key).is_folder:
+            entries = [self.info(path)]
+        else:
+            entries = [self._entry(e, self._name(place.name_of(e.key))) for e in place.store.children(place.key)]
+        return entries if detail else sorted(entry["name"] for entry in entries)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        return self.adapter.read_bytes(self._address(path), start=start, end=end)
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        self.adapter.write_bytes(self._address(path), value, overwrite=mode != "create")
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+        return self.adapter.open(self._address(path), mode)
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        """Text is put on top here, so that an exception discards it too."""
+        if "b" in mode or options.get("compression"):
+            return super().open(path, mode, **options)
+        return self.adapter.open(self._address(path), mode, encoding=options.get("encoding"))
+
+    def get_file(self, rpath: str, lpath: Any, **options: Any) -> None:
+        if isinstance(lpath, io.IOBase):
+            lpath.write(self.cat_file(rpath))
+            return
+        try:
+            self.adapter.get(self._address(rpath), lpath, progress=options.get("callback"))
+        except IsAFolderError:
+            fsspec.implementations.local.LocalFileSystem().makedirs(lpath, exist_ok=True)
+
+    def put_file(self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any) -> None:
+        overwrite = mode != "create"
+        try:
+            self.adapter.put(lpath, self._address(rpath), overwrite=overwrite, progress=options.get("callback"))
+        except IsAFolderError:
+            return
+
+    def cp_file(self, path1: str, path2: str, **_: Any) -> None:
+        try:
+            self.adapter.copy(self._address(path1), self._address(path2))
+        except IsAFolderError:
+            return
+
+    def mv(self, path1: str, path2: str, recursive: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's
+        self.adapter.move(self._address(path1), self._address(path2), recursive=recursive)
+
+    def rm_file(self, path: str) -> None:
+        self.adapter.delete(self._address(path))
+
+    def rm(self, path: str | Iterable[str], recursive: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's
+        for one in [path] if isinstance(path, str) else path:
+            self.adapter.delete(self._address(one), recursive=recursive)
+
+    def rmdir(self, path: str) -> None:
+        place = self.adapter._place(self._address(path))
+        place.store.delete_folder(place.key)
+
+    def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's
+        """Nothing to do: folders appear with the objects in them."""
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - fsspec's
+        """Nothing to do: folders appear with the objects in them."""
+
+    def created(self, path: str) -> datetime:
+        return self.modified(path)
+
+    def modified(self, path: str) -> datetime:
+        found = self.adapter.info(self._address(path)).modified
+        if found is None:
+            raise ObjectNotFoundError("the store does not say when it was modified", operation="info", url=self._address(path))
+        return found
+
+    def sign(self, path: str, expiration: int = 100, **_: Any) -> str:
+        return self.adapter.sign(self._address(path), expiration)
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        """Nothing is cached."""

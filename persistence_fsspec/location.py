@@ -1,0 +1,207 @@
+"""Where something lies: a URL taken apart into the store's root and a key below it.
+
+A name is a URL when it contains ``://`` or begins with a chain such as
+``zip::``. Keys are literal: ``#``, ``?``, ``%`` and ``*`` mean themselves, as
+in fsspec; only ``http`` and ``https`` URLs are decoded, because there ``%20``
+is the spelling of a space and ``?`` begins the query.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from persistence_fsspec.errors import InvalidNameError, redact
+
+_URL: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://")
+_DRIVE: Final = re.compile(r"^[A-Za-z]:[\\/]")
+
+ALIASES: Final = {
+    "s3a": "s3",
+    "gcs": "gs",
+    "az": "abfs",
+    "abfss": "abfs",
+    "ssh": "sftp",
+    "dav": "webdav",
+    "local": "file",
+    "https": "http",
+    "arrow_hdfs": "hdfs",
+}
+"""Protocols that share their options with another one."""
+
+# Heads of a chained URL whose own path follows "://"; the rest of the chain is what they open.
+_CONTAINERS: Final = frozenset({"zip", "tar", "libarchive", "archive", "reference", "parquet"})
+# Heads that show the same paths as what they wrap.
+_WRAPPERS: Final = frozenset({"simplecache", "filecache", "blockcache", "cached", "dir", "generic", "persist", "asyncwrapper"})
+_CHAIN: Final = re.compile(rf"^({'|'.join(sorted(_CONTAINERS | _WRAPPERS))})(://.*?)?::", re.DOTALL)
+
+
+def is_url(name: str) -> bool:
+    """Tell a URL from a key or a local path.
+
+    Examples:
+        >>> [is_url(n) for n in ("s3://b/k", "zip::s3://b/a.zip", "a::b", "k/x", "/tmp")]
+        [True, True, False, False, False]
+    """
+    return "://" in name or bool(_CHAIN.match(name))
+
+
+def is_local_path(name: str) -> bool:
+    """Whether a plain string names a local file: it begins with ``/``, ``~`` or a drive letter."""
+    return name.startswith(("/", "~")) or bool(_DRIVE.match(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """One place: a store's root, and a key below it.
+
+    Attributes:
+        protocol: ``"s3"``; for a chain, the protocol of its first link.
+        root: URL of the store itself: ``"s3://bucket"``, ``"ftp://me@host"``, ``"file://"``, ``"zip://::s3://b/a.zip"``.
+        key: Below the root, as given; it is not tidied yet. Empty for the root.
+        query: What followed ``?`` in an HTTP URL; it goes along with every request.
+        userinfo: ``user:password`` as the URL had them. Never printed.
+    """
+
+    protocol: str
+    root: str
+    key: str = ""
+    query: str = ""
+    userinfo: str = ""
+
+    @property
+    def names_folder(self) -> bool:
+        """The name ended in a slash, so a single file goes inside."""
+        return self.key.endswith("/")
+
+    def with_key(self, key: str) -> Location:
+        """The same store, another key."""
+        return replace(self, key=key)
+
+    def child(self, *names: str) -> Location:
+        """Join names below this place. Slashes between them are not doubled."""
+        parts = [part for part in (self.key.rstrip("/"), *names) if part]
+        return self.with_key("/".join(parts))
+
+    @property
+    def url(self) -> str:
+        """The URL, without a password; it can be handed back to the same persistence."""
+        key = quote(self.key, safe="/~!$&'()*+,;=:@-._") if ALIASES.get(self.protocol, self.protocol) == "http" else self.key
+        query = f"?{self.query}" if self.query else ""
+        head, colons, rest = self.root.partition("::")
+        if colons and head.endswith("://"):
+            return f"{head}{key}::{rest}{query}"
+        if colons and not head.endswith("://"):
+            return f"{head}::{rest.rstrip('/')}/{key}{query}" if key else f"{head}::{rest}{query}"
+        if ALIASES.get(self.protocol, self.protocol) == "file":
+            return f"{self.root}{'' if _DRIVE.match(key) else '/'}{key}{query}"
+        separator = "/" if key and not self.root.endswith("//") else ""
+        return f"{self.root}{separator}{key}{query}"
+
+    def __str__(self) -> str:
+        return redact(self.url)
+
+    def __repr__(self) -> str:
+        return f"Location({str(self)!r})"
+
+
+def parse(url: str) -> Location:
+    """Take a URL apart.
+
+    Args:
+        url: Any fsspec URL, chains included.
+
+    Raises:
+        InvalidNameError: It is not a URL.
+
+    Examples:
+        >>> parse("s3://bucket/a[1]?.txt").key
+        'a[1]?.txt'
+        >>> parse("ftp://me:pw@host:21/x")
+        Location('ftp://me@host:21/x')
+        >>> parse("zip://inner/x.txt::s3://b/a.zip").key
+        'inner/x.txt'
+    """
+    chain = _CHAIN.match(url)
+    if chain:
+        return _parse_chain(chain.group(1).lower(), chain.group(2) or "", url[chain.end() :])
+    if not _URL.match(url):
+        raise InvalidNameError(f"{redact(url)!r} is not a URL: it has no protocol before '://'")
+    protocol, _, rest = url.partition("://")
+    protocol = protocol.lower()
+    if protocol in {"file", "local"}:
+        return local(rest)
+    if protocol == "memory":
+        return Location(protocol, "memory://", rest.lstrip("/"))
+    authority, _, key = rest.partition("/")
+    # Only what stands before the last "@" of the authority is a login; abfs://container@account has no password in it.
+    userinfo, at, host = authority.rpartition("@")
+    if at and ":" in userinfo:
+        authority = f"{userinfo.partition(':')[0]}@{host}"
+    else:
+        userinfo = ""
+    query = ""
+    if protocol in {"http", "https"}:
+        key, _, query = key.partition("?")
+        key = unquote(key.partition("#")[0])
+    return Location(protocol, f"{protocol}://{authority}", key, query, userinfo)
+
+
+def _parse_chain(head: str, inner: str, rest: str) -> Location:
+    inside = inner.removeprefix("://")
+    if head in _CONTAINERS or inside:
+        return Location(head, f"{head}://::{rest}", inside.lstrip("/"))
+    below = parse(rest) if is_url(rest) else local(rest)
+    return Location(head, f"{head}::{below.root}", below.key, below.query, below.userinfo)
+
+
+def local(path: str | os.PathLike[str]) -> Location:
+    """The location of a local file; relative paths start in the working folder, ``~`` is the home."""
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        text = os.fsdecode(text)
+    absolute = os.path.abspath(os.path.expanduser(text))
+    key = absolute.replace(os.sep, "/").lstrip("/")
+    folder = text.endswith(("/", os.sep)) and key
+    return Location("file", "file://", f"{key}/" if folder else key)
+
+
+def local_path(key: str) -> Path:
+    """The operating system's path of a key of a ``file://`` store."""
+    return Path(key if _DRIVE.match(key) else f"/{key}")
+
+
+def url_and_options(address: Any) -> tuple[str, dict[str, Any]] | None:
+    """Take a ``UPath`` apart (recognised by shape: it is no ``os.PathLike``, and may not be installed)."""
+    if isinstance(address, (str, bytes, Path)) or not hasattr(address, "storage_options"):
+        return None
+    return str(address), dict(address.storage_options)
+
+
+def tidy_key(key: str, *, flat: bool) -> str:
+    """Bring a key into the form stores take.
+
+    Args:
+        key: As given by the caller.
+        flat: The store's keys are opaque (`Capabilities.flat`): inner and leading slashes are kept.
+
+    Returns:
+        The key without trailing slashes; empty for the root.
+
+    Raises:
+        InvalidNameError: A ``.`` or ``..`` part, which could leave the root, or a NUL.
+
+    Examples:
+        >>> tidy_key("a//b/", flat=False), tidy_key("a//b/", flat=True)
+        ('a/b', 'a//b')
+    """
+    if "\0" in key:
+        raise InvalidNameError(f"{key!r}: a name cannot contain NUL")
+    parts = key.rstrip("/").split("/")
+    if ".." in parts or "." in parts:
+        raise InvalidNameError(f"{key!r}: '.' and '..' are not names; keys are exact and never leave their root")
+    return "/".join(parts) if flat else "/".join(part for part in parts if part)

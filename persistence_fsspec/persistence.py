@@ -1,0 +1,746 @@
+"""`FSSpecPersistence`: the one class. Everything else in this package serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Final
+
+from persistence_fsspec import config
+from persistence_fsspec.capabilities import Capabilities
+from persistence_fsspec.errors import (
+    FolderNotEmptyError,
+    InvalidNameError,
+    IsAFolderError,
+    NotAFolderError,
+    ObjectNotFoundError,
+    PersistenceError,
+    UnsupportedPersistenceOp,
+    translated,
+)
+from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
+from persistence_fsspec.location import Location, is_local_path, is_url, local, parse, tidy_key, url_and_options
+from persistence_fsspec.policy import Policy
+from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
+from persistence_fsspec.store import ObjectInfo, Store
+from persistence_fsspec.stores.opening import open_store
+from persistence_fsspec.transfer.engine import in_threads, run
+from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
+from persistence_fsspec.transfer.progress import NO_PROGRESS, as_progress
+from persistence_fsspec.transfer.report import FileOutcome, TransferReport
+
+EMBEDDED: Final = ".persistence"
+"""Folder of the embedded default, in the working folder."""
+
+Address = str | os.PathLike[str]
+"""A URL, a local path, a key under the default prefix, or a ``UPath``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An address made concrete."""
+
+    store: Store
+    location: Location
+    key: str
+    prefix: str | None
+    """Key of the default prefix when the address was a key below it; then names are handed back as such keys."""
+
+    @property
+    def url(self) -> str:
+        return self.store.url(self.key)
+
+    def name_of(self, key: str) -> str:
+        """What to hand back for a key: of the same kind as the address, and always readable again."""
+        if self.prefix is not None:
+            name = key[len(self.prefix) :].lstrip("/") if self.prefix else key
+            if name and not is_url(name) and not is_local_path(name):
+                return name
+        return self.location.with_key(key).url
+
+
+class FSSpecPersistence(DataPersistence):
+    """Files and bytes on any store that fsspec reaches by URL, with the same promises everywhere.
+
+    Nothing is opened by constructing it; connections are shared by all
+    instances of the process with the same options, and it may be used from
+    any thread, after a fork, and pickled.
+
+    Args:
+        default_prefix: Where keys lie: a URL, a local path or a ``UPath``. Without one, a folder ``.persistence`` in the
+            working folder, made at the first write.
+        storage_options: The driver's constructor arguments: flat, for the protocol of *default_prefix*; nested by
+            protocol, ``{"s3": {...}, "ftp": {...}}``; or a function of the URL that returns them.
+        profile: Options from the user's ``persistence.toml``, below *storage_options*.
+        policy: How carefully and eagerly to work.
+        filesystem: A ready fsspec instance (custom authentication) to use for its protocol.
+        name: For messages.
+
+    Raises:
+        InvalidOptionError: Options that could not apply to anything.
+
+    Examples:
+        >>> p = FSSpecPersistence("memory://docs")
+        >>> p.write_bytes("a.txt", b"hello").size
+        5
+        >>> p.read_bytes("a.txt")
+        b'hello'
+        >>> list(p.listdir())
+        ['a.txt']
+    """
+
+    def __init__(
+        self,
+        default_prefix: Address | None = None,
+        *,
+        storage_options: config.StorageOptions = None,
+        profile: str | None = None,
+        policy: Policy | None = None,
+        filesystem: Any = None,
+        name: str = "fsspec",
+    ) -> None:
+        taken = url_and_options(default_prefix)
+        if taken:
+            default_prefix, upath_options = taken
+            if storage_options is None and upath_options:
+                storage_options = upath_options
+        self._lazy_folder: Path | None = None
+        if default_prefix is None and filesystem is None:
+            self._lazy_folder = Path.cwd() / EMBEDDED
+            self._prefix: Location | None = local(self._lazy_folder / "data")
+        elif default_prefix is None:
+            self._prefix = parse(f"{_protocol_of(filesystem)}://")
+        else:
+            self._prefix = _located(default_prefix, filesystem)
+        given = None if default_prefix is None else str(default_prefix)
+        super().__init__(name=name, default_prefix=given)
+        config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)
+        self._storage_options, self._profile = storage_options, profile
+        self._policy, self._filesystem = policy or Policy(), filesystem
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._prefix)!r})"
+
+    # --- override points ---
+
+    def options_for(self, url: str) -> Mapping[str, Any]:
+        """The driver's options for a URL; a subclass may compute them.
+
+        Args:
+            url: Without credentials.
+        """
+        protocol = DataPersistencePlugins.get_protocol(url)
+        below = config.profile_options(self._profile, protocol) if self._profile else {}
+        default = self._prefix.protocol if self._prefix else None
+        return {**below, **config.resolve_options(self._storage_options, url, protocol, default)}
+
+    def wrap(self, store: Store) -> Store:
+        """Put layers around a store; a subclass may add its own."""
+        return store
+
+    # --- files and trees ---
+
+    def put(
+        self,
+        from_path: Address,
+        to_path: Address,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - Flyte's signature
+        *,
+        overwrite: bool = True,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        progress: Any = None,
+    ) -> TransferReport:
+        """Store a file or a tree of this machine.
+
+        Args:
+            from_path: A local path.
+            to_path: Where to. A file goes to exactly this name, or, if it ends in ``/``, into it under its own name.
+            recursive: *from_path* may be a folder; its contents go into *to_path*.
+            overwrite: Replace what is there. Otherwise a name that is taken fails, atomically where the store can.
+            include: Of a tree, only names that match these gitignore patterns.
+            exclude: Of a tree, no name that matches.
+            progress: True for a bar; a `Progress`; an ``fsspec.Callback``.
+
+        Returns:
+            What became of each file.
+
+        Raises:
+            ObjectNotFoundError: There is nothing at *from_path*.
+            IsAFolderError: A folder, without *recursive*.
+            TransferError: Some files of a tree did not arrive. The rest did; the report is in the error.
+            PersistenceError: A single file did not arrive, and why.
+
+        Examples:
+            >>> import pathlib, tempfile
+            >>> here = pathlib.Path(tempfile.mkdtemp(), "a.txt")
+            >>> _ = here.write_text("hello")
+            >>> len(FSSpecPersistence("memory://docs").put(here, "copies/").copied)
+            1
+        """
+        foreign = self._foreign(to_path)
+        if foreign is not None:
+            return _empty_report("put", foreign.put(str(from_path), str(to_path), recursive))
+        source, target = self._local_place(from_path), self._place(to_path)
+        options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
+        return self._transfer("put", source, target, recursive=recursive, **options)
+
+    def get(
+        self,
+        from_path: Address,
+        to_path: Address,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - Flyte's signature
+        *,
+        overwrite: bool = True,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        progress: Any = None,
+    ) -> TransferReport:
+        """Fetch a file or a tree to this machine.
+
+        Args:
+            from_path: Where from.
+            to_path: A local path. A file goes to exactly this name, or, if it is an existing folder or ends in ``/``, into it.
+            recursive: *from_path* may be a folder; its contents go into *to_path*.
+            overwrite: See `put`, as the rest.
+            include: See `put`.
+            exclude: See `put`.
+            progress: See `put`.
+
+        Returns:
+            What became of each file.
+
+        Raises:
+            ObjectNotFoundError: There is nothing at *from_path*.
+            IsAFolderError: A folder, without *recursive*.
+            TransferError: Some files of a tree did not arrive. The rest did.
+            PersistenceError: A single file did not arrive, and why.
+        """
+        foreign = self._foreign(from_path)
+        if foreign is not None:
+            return _empty_report("get", foreign.get(str(from_path), str(to_path), recursive))
+        source, target = self._place(from_path), self._local_place(to_path)
+        options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
+        with self._helpful(from_path):
+            return self._transfer("get", source, target, recursive=recursive, **options)
+
+    def copy(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
+        """Copy from any store to any store, inside the store where it can.
+
+        Args:
+            src: Where from.
+            dst: Where to; see `put`.
+            recursive: *src* may be a folder.
+
+        Raises:
+            TransferError: Some files of a tree did not arrive.
+            PersistenceError: A single file did not arrive, and why.
+        """
+        with self._helpful(src):
+            return self._transfer("copy", self._place(src), self._place(dst), recursive=recursive)
+
+    def move(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
+        """Move: rename where the store can, else copy, verify, and only then delete.
+
+        Args:
+            src: Where from.
+            dst: Where to; see `put`.
+            recursive: *src* may be a folder.
+
+        Raises:
+            TransferError: Some files of a tree did not arrive; those are still at their source.
+            PersistenceError: A single file did not arrive, and why.
+        """
+        source, target = self._place(src), self._place(dst)
+        if source.url == target.url:
+            return self._transfer("move", source, target, recursive=recursive)
+        with self._helpful(src):
+            info = source.store.info(source.key)
+            if not info.is_folder and source.store is target.store and source.store.capabilities.rename:
+                return self._rename(source, self._into(source, target))
+            report = self._transfer("move", source, target, recursive=recursive)
+        self._delete_files(source, (place.source for place in report.copied))
+        if info.is_folder:
+            self._delete_folders(source)
+        return report
+
+    def _rename(self, source: _Place, target: _Place) -> TransferReport:
+        source.store.rename(source.key, target.key)
+        moved = FileOutcome(source=source.url, target=target.url, status="copied")
+        return TransferReport(operation="move", source=source.url, target=target.url, files=(moved,))
+
+    def _into(self, source: _Place, target: _Place) -> _Place:
+        """The exact place of a single file."""
+        if not self._names_folder(target):
+            return target
+        key = "/".join(part for part in (target.key, source.key.rpartition("/")[2]) if part)
+        return replace(target, key=key)
+
+    def _names_folder(self, place: _Place) -> bool:
+        if place.location.names_folder or not place.key or place.key == place.prefix:
+            return True
+        return place.location.protocol == "file" and os.path.isdir(f"/{place.key}")
+
+    def _transfer(
+        self,
+        operation: str,
+        source: _Place,
+        target: _Place,
+        *,
+        recursive: bool,
+        overwrite: bool = True,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        progress: Any = None,
+    ) -> TransferReport:
+        listener = as_progress(progress)
+        if source.url == target.url and source.store is target.store:
+            source.store.info(source.key)
+            same = FileOutcome(source=source.url, target=target.url, status="skipped")
+            return TransferReport(operation=operation, source=source.url, target=target.url, files=(same,))
+        plan = Plan(
+            source=source.store,
+            source_key=source.key,
+            target=target.store,
+            target_key=target.key,
+            into_folder=self._names_folder(target),
+            recursive=recursive,
+            include=include,
+            exclude=exclude,
+        )
+        report = run(plan, operation=operation, policy=self._policy, overwrite=overwrite, progress=listener)
+        if not recursive and report.failed:
+            error = report.failed[0].error
+            raise error if error is not None else PersistenceError("failed", operation=operation, url=report.target)
+        report.raise_for_failures()
+        return report
+
+    # --- looking ---
+
+    def exists(self, path: Address) -> bool:
+        """Whether something is stored there, a file or a folder.
+
+        Returns:
+            True or False, and False only when the store says so.
+
+        Raises:
+            PersistenceError: It cannot be known: wrong credentials, a dead server, a refused name.
+        """
+        foreign = self._foreign(path)
+        if foreign is not None:
+            return bool(foreign.exists(str(path)))
+        place = self._place(path)
+        try:
+            place.store.info(place.key)
+        except (ObjectNotFoundError, NotAFolderError):
+            return False
+        return True
+
+    def info(self, path: Address) -> ObjectInfo:
+        """Describe a file or folder.
+
+        Raises:
+            ObjectNotFoundError: It is not there.
+        """
+        place = self._place(path)
+        with self._helpful(path):
+            return replace(place.store.info(place.key), key=place.name_of(place.key))
+
+    def listdir(self, path: Address = "", recursive: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002 - Flyte's
+        """List a folder.
+
+        Args:
+            path: The folder.
+            recursive: All files below; otherwise its own files and folders.
+
+        Returns:
+            Names that can be handed back: keys for a key, URLs for a URL.
+
+        Raises:
+            ObjectNotFoundError: The folder is missing. Raised by the call, not by the first item.
+        """
+        foreign = self._foreign(path)
+        if foreign is not None:
+            return iter(foreign.listdir(str(path), recursive))
+        place = self._place(path)
+        entries = place.store.find(place.key) if recursive else place.store.children(place.key)
+        return (place.name_of(entry.key) for entry in self._primed(place, entries, path))
+
+    def find(self, path: Address = "", *, include: Patterns = None, exclude: Patterns = None) -> Iterator[ObjectInfo]:
+        """All files below a folder.
+
+        Args:
+            path: The folder.
+            include: Only names, relative to it, that match these gitignore patterns.
+            exclude: No name that matches.
+
+        Raises:
+            ObjectNotFoundError: The folder is missing. Raised by the call, not by the first item.
+        """
+        place = self._place(path)
+        wanted = matcher(include, exclude)
+        length = len(place.key) + 1 if place.key else 0
+        entries = self._primed(place, place.store.find(place.key), path)
+        return (replace(entry, key=place.name_of(entry.key)) for entry in entries if wanted(entry.key[length:]))
+
+    def _primed(self, place: _Place, entries: Iterator[ObjectInfo], path: Address) -> Iterator[ObjectInfo]:
+        """Take the first entry now, so that errors come from the call."""
+        try:
+            with self._helpful(path):
+                first = next(entries, None)
+        except ObjectNotFoundError:
+            # An untouched default prefix is empty; a missing bucket is an error.
+            if place.prefix is None or place.key != place.prefix:
+                raise
+            if self._lazy_folder is None and place.store.capabilities.flat:
+                place.store.info("")
+            first = None
+        return _chained(first, entries)
+
+    def capabilities(self, path: Address = "") -> Capabilities:
+        """What the store behind a path can do, and how well it keeps the promises."""
+        return self._place(path).store.capabilities
+
+    # --- bytes ---
+
+    def read_bytes(self, path: Address, *, start: int | None = None, end: int | None = None) -> bytes:
+        """Read an object, or the half-open range ``[start, end)`` of it. Negative numbers count from the end.
+
+        Raises:
+            ObjectNotFoundError: It is not there.
+            ChangedDuringReadError: It was replaced meanwhile.
+        """
+        place = self._place(path)
+        with self._helpful(path):
+            if start is None and end is None:
+                return b"".join(place.store.stream(place.key))
+            if (start or 0) < 0 or (end or 0) < 0:
+                size = place.store.info(place.key).size
+                if size is None:
+                    raise UnsupportedPersistenceOp("its size is not known, so nothing can be counted from the end")
+                start, end, _ = slice(start, end).indices(size)
+            if end is not None and end <= (start or 0):
+                return b""
+            return place.store.read(place.key, start, end)
+
+    def write_bytes(
+        self,
+        path: Address,
+        data: bytes,
+        *,
+        overwrite: bool = True,
+        if_match: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Write an object whole: readers see the old one or the new one.
+
+        Args:
+            path: Its name; parents are made.
+            data: Bytes, or anything with the buffer protocol.
+            overwrite: Replace what is there. Otherwise, of many writers at once exactly one succeeds, or the store refuses.
+            if_match: Replace only this `ObjectInfo.version`.
+            metadata: Text to keep with it.
+
+        Raises:
+            ObjectExistsError: *overwrite* is False, and it exists.
+            ConflictError: It is not the version *if_match*.
+            UnsupportedPersistenceOp: The store cannot keep a condition that was asked for.
+        """
+        if isinstance(data, str):
+            raise TypeError("write_bytes takes bytes; encode the text, or use open(path, 'w')")
+        place = self._writable(path)
+        writer = place.store.writer(
+            place.key, size=len(memoryview(data).cast("B")), overwrite=overwrite, if_match=if_match, metadata=metadata
+        )
+        try:
+            writer.write(bytes(data))
+            info = writer.commit()
+        finally:
+            writer.abort()
+        return replace(info, key=place.name_of(place.key))
+
+    def open(self, path: Address, mode: str = "rb", *, encoding: str | None = None) -> IO[Any]:
+        """Open an object as a file.
+
+        Args:
+            path: Its name.
+            mode: ``r``, ``w``, ``x`` (must not exist) or ``a``, with ``b`` for bytes.
+            encoding: Of text; UTF-8 unless said otherwise.
+
+        Returns:
+            For reading: seekable, and pinned to the version it was opened at. For writing: published by `close`, or by
+            the end of the ``with`` block; an exception inside it publishes nothing.
+        """
+        kind = check_mode(mode, encoding)
+        with self._helpful(path):
+            if kind == "r":
+                place = self._place(path)
+                return open_reader(place.store, place.key, mode, encoding)
+            place = self._writable(path)
+            if kind == "a":
+                return open_writer(Appender(place.store, place.key), mode, encoding)
+            return open_writer(place.store.writer(place.key, overwrite=kind == "w"), mode, encoding)
+
+    def append(self, path: Address, data: bytes) -> None:
+        """Add bytes at the end of an object, or begin it.
+
+        Raises:
+            UnsupportedPersistenceOp: The store cannot, or would lose what is there.
+        """
+        place = self._writable(path)
+        place.store.append(place.key, bytes(data))
+
+    def delete(self, path: Address, *, recursive: bool = False, missing_ok: bool = False) -> None:
+        """Delete a file, or with *recursive* a folder and everything below.
+
+        Raises:
+            ObjectNotFoundError: It is not there, unless *missing_ok*.
+            IsAFolderError: A folder, without *recursive*.
+            TransferError: Some files could not be deleted; the rest are.
+        """
+        place = self._place(path)
+        try:
+            info = place.store.info(place.key)
+        except ObjectNotFoundError:
+            if missing_ok:
+                return
+            raise
+        if not info.is_folder:
+            place.store.delete(place.key)
+            return
+        if not recursive:
+            raise IsAFolderError(
+                "is a folder", operation="delete", url=place.url, hint="recursive=True deletes it with everything in it."
+            )
+        if not place.key:
+            raise InvalidNameError("the root of a store is never deleted", operation="delete", url=place.url)
+        self._delete_tree(place)
+
+    def sign(self, path: Address, expires_seconds: int = 3600) -> str:
+        """A URL that reads one object without credentials.
+
+        Args:
+            path: The object.
+            expires_seconds: How long it works.
+
+        Raises:
+            UnsupportedPersistenceOp: The store has no such URLs.
+        """
+        place = self._place(path)
+        return place.store.sign(place.key, expires_seconds)
+
+    # --- names ---
+
+    def url(self, path: Address = "") -> str:
+        """The full URL of an address, without a password."""
+        place = self._place(path)
+        return place.location.with_key(place.key).url
+
+    def child(self, path: str) -> FSSpecPersistence:
+        """A persistence of the same kind whose default prefix lies below this one."""
+        place = self._place(path)
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._prefix = place.location.with_key(place.key)
+        twin._default_prefix = twin._prefix.url
+        return twin
+
+    def construct_path(self, add_protocol: bool, add_prefix: bool, *paths: str) -> str:  # noqa: FBT001 - Flyte's
+        """Join names with ``/``.
+
+        Args:
+            add_protocol: Put ``protocol://`` in front, once.
+            add_prefix: Put the default prefix in front.
+            paths: Names.
+        """
+        prefix = (self.default_prefix or (self._prefix.url if self._prefix else "")) if add_prefix else ""
+        parts = [*([prefix] if prefix else []), *(p.strip("/") if prefix else p for p in paths)]
+        joined = "/".join(part.rstrip("/") if i < len(parts) - 1 and not part.endswith("://") else part for i, part in enumerate(parts))
+        joined = joined.replace(":///", "://", 1) if prefix.endswith("://") and "file" not in prefix else joined
+        if not add_protocol or is_url(joined):
+            return joined
+        return f"{self._prefix.protocol if self._prefix else 'file'}://{joined}"
+
+    def fsspec_filesystem(self) -> Any:
+        """This persistence as an fsspec filesystem, whose paths are keys below the default prefix."""
+        from importlib import import_module  # noqa: PLC0415 - a face is above; it is loaded when asked for
+
+        return import_module("persistence_fsspec.faces.fsspec").PersistFileSystem(adapter=self)
+
+    def store_and_key(self, path: Address = "") -> tuple[Store, str]:
+        """The `Store` behind an address, and the key there: what layers and the conformance kit work on."""
+        place = self._place(path)
+        return place.store, place.key
+
+    # --- from an address to a place ---
+
+    def _place(self, address: Address) -> _Place:
+        taken = url_and_options(address)
+        if taken:
+            return self._at(parse(taken[0]) if is_url(taken[0]) else local(taken[0]), taken[1])
+        if isinstance(address, os.PathLike):
+            return self._at(local(address))
+        if is_url(address):
+            return self._owner(address)._at(parse(address))
+        if is_local_path(address):
+            return self._at(local(address))
+        prefix = self._prefix
+        if prefix is None:
+            raise InvalidNameError(f"{address!r}: there is no default prefix to look below")
+        return self._below(prefix, address)
+
+    def _below(self, prefix: Location, name: str) -> _Place:
+        store = self._store(prefix)
+        flat = store.capabilities.flat
+        with translated("", store.url(prefix.key)):
+            base = tidy_key(prefix.key, flat=flat)
+            key = tidy_key(name, flat=flat)
+        full = "/".join(part for part in (base, key) if part)
+        slash = "/" if name.endswith("/") else ""
+        return _Place(store, prefix.with_key(f"{full}{slash}"), full, base)
+
+    def _at(self, location: Location, options: Mapping[str, Any] | None = None) -> _Place:
+        store = self._store(location, options)
+        key = tidy_key(location.key, flat=store.capabilities.flat)
+        return _Place(store, location, key, None)
+
+    def _local_place(self, address: Address) -> _Place:
+        """A plain string is a local path here: the source of `put`, the target of `get`."""
+        if isinstance(address, str) and not is_url(address):
+            return self._at(local(address))
+        place = self._place(address)
+        if place.location.protocol != "file":
+            raise InvalidNameError(
+                f"{place.url} is not on this machine", hint="put() and get() move between this machine and a store; use copy()."
+            )
+        return place
+
+    def _store(self, location: Location, options: Mapping[str, Any] | None = None) -> Store:
+        prefix = self._prefix
+        if not location.userinfo and prefix is not None and prefix.root == location.root:
+            location = replace(location, userinfo=prefix.userinfo)  # names we handed out carry no password
+        mine = self._filesystem if self._filesystem is not None and location.protocol in _protocols(self._filesystem) else None
+        lazy = self._lazy_folder if prefix is not None and location.root == prefix.root else None
+        if lazy is not None and not location.key.startswith(prefix.key if prefix else ""):
+            lazy = None
+        known = {} if mine is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
+        return self.wrap(open_store(location, known, self._policy, filesystem=mine, lazy_folder=lazy))
+
+    def _writable(self, path: Address) -> _Place:
+        place = self._place(path)
+        if not place.key or place.key == place.prefix or place.location.names_folder:
+            raise IsAFolderError("names a folder, not an object", operation="write", url=place.url)
+        return place
+
+    def _owner(self, url: str) -> FSSpecPersistence:
+        """Another `FSSpecPersistence` class registered for this protocol speaks for it."""
+        found = self._registered(url)
+        if found is None:
+            return self
+        if not issubclass(found, FSSpecPersistence):
+            raise UnsupportedPersistenceOp(f"{found.__name__} serves this protocol, and only has Flyte's five operations", url=url)
+        return _instance(found)
+
+    def _foreign(self, address: Address) -> Any:
+        """An instance of a registered class that knows only the five operations; None when the protocol is ours."""
+        if not isinstance(address, str) or not is_url(address):
+            return None
+        found = self._registered(address)
+        return None if found is None or issubclass(found, FSSpecPersistence) else _instance(found)
+
+    def _registered(self, url: str) -> type[Any] | None:
+        if self._filesystem is not None and DataPersistencePlugins.get_protocol(url) in _protocols(self._filesystem):
+            return None
+        found = DataPersistencePlugins.find_plugin(url)
+        return None if found is FSSpecPersistence or isinstance(self, found) else found
+
+    # --- deleting trees ---
+
+    def _delete_tree(self, place: _Place) -> None:
+        with contextlib.suppress(ObjectNotFoundError):
+            keys = (entry.key for entry in place.store.find(place.key))
+            self._delete_files(place, (place.store.url(key) for key in keys))
+        self._delete_folders(place)
+
+    def _delete_files(self, place: _Place, urls: Iterator[str]) -> None:
+        base = place.store.url("")
+
+        def delete(url: str) -> FileOutcome | None:
+            key = tidy_key(url[len(base) :].lstrip("/") if not place.store.capabilities.flat else url[len(base) + 1 :], flat=True)
+            try:
+                place.store.delete(key)
+            except ObjectNotFoundError:
+                return None
+            except PersistenceError as exc:
+                return FileOutcome(source=url, target="", status="failed", error=exc)
+            return None
+
+        failed = [o for o in in_threads(delete, urls, self._policy.concurrency, threading.Event()) if o is not None]
+        TransferReport(operation="delete", source=place.url, target=place.url, files=tuple(failed)).raise_for_failures()
+
+    def _delete_folders(self, place: _Place) -> None:
+        if not place.store.capabilities.folders:
+            return
+        with contextlib.suppress(ObjectNotFoundError, FolderNotEmptyError):
+            for entry in list(place.store.children(place.key)):
+                if entry.is_folder:
+                    self._delete_folders(replace(place, key=entry.key))
+            place.store.delete_folder(place.key)
+
+    # --- helpful errors ---
+
+    @contextlib.contextmanager
+    def _helpful(self, address: Address) -> Iterator[None]:
+        """A missing key whose local twin exists says so."""
+        try:
+            yield
+        except ObjectNotFoundError as exc:
+            plain = isinstance(address, str) and address and not is_url(address) and not is_local_path(address)
+            if plain and not exc.hint and os.path.exists(address):
+                exc.hint = (
+                    f"A local file {str(address)!r} exists; a plain name is a key below {self._prefix}. "
+                    f"For the file, say pathlib.Path({str(address)!r})."
+                )
+            raise
+
+
+def _located(address: Address, filesystem: Any) -> Location:
+    if isinstance(address, str) and is_url(address):
+        return parse(address)
+    if filesystem is not None and not isinstance(address, os.PathLike):
+        return parse(f"{_protocol_of(filesystem)}://{str(address).lstrip('/')}")
+    return local(address)
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    found = filesystem.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _protocol_of(filesystem: Any) -> str:
+    return _protocols(filesystem)[0]
+
+
+_instances: dict[type[Any], Any] = {}
+
+
+def _instance(cls: type[Any]) -> Any:
+    if cls not in _instances:
+        _instances[cls] = cls()
+    return _instances[cls]
+
+
+def _chained(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _empty_report(operation: str, answer: Any) -> TransferReport:
+    if isinstance(answer, TransferReport):
+        return answer
+    return TransferReport(operation=operation, source="", target="")

@@ -1,0 +1,147 @@
+"""Instances of a driver, handed out so that threads, forks and broken connections do no harm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from persistence_fsspec.capabilities import Capabilities
+from persistence_fsspec.errors import (
+    ConnectionFailedError,
+    OperationTimeoutError,
+    TruncatedError,
+    UnsupportedPersistenceOp,
+    classify,
+)
+
+_BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
+
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_used: set[str] = set()
+_inherited_use: set[str] = set()
+# In a forked child nothing of the parent's may be closed, or even garbage collected: the sockets are shared.
+_inherited: list[Any] = []
+
+
+class Connections:
+    """One driver's instances for one set of options.
+
+    Args:
+        make: Makes a connected instance.
+        capabilities: `threads` and `fork` decide how instances are shared.
+        heals: Whether an instance survives its own broken connection.
+        alive: Asked before an instance that rested some seconds is used again.
+        ready: An instance the caller made; it is the first one handed out.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        capabilities: Capabilities,
+        *,
+        heals: bool,
+        alive: Callable[[Any, float], bool],
+        ready: Any = None,
+    ) -> None:
+        self._make, self._capabilities, self._heals, self._alive = make, capabilities, heals, alive
+        self._forget()
+        if ready is not None:
+            self._keep(ready)
+        _all.add(self)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._gate = threading.RLock()
+        self._shared: Any = None
+        self._idle: list[tuple[Any, float]] = []
+        self._pid = os.getpid()
+
+    def _keep(self, fs: Any) -> None:
+        if self._capabilities.threads == "pooled":
+            self._idle.append((fs, time.monotonic()))
+        else:
+            self._shared = fs
+
+    @contextlib.contextmanager
+    def lease(self) -> Iterator[Any]:
+        """An instance for the length of the block; replaced when the block broke its connection."""
+        if self._capabilities.threads == "serial":
+            with self._gate:
+                yield self._get_shared()
+            return
+        fs = self.acquire()
+        try:
+            yield fs
+        except BaseException as exc:
+            self.release(fs, broken=self.is_broken(exc))
+            raise
+        else:
+            self.release(fs)
+
+    def acquire(self) -> Any:
+        """Take an instance; give it back with `release`."""
+        if self._capabilities.threads != "pooled":
+            return self._get_shared()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                fs, since = self._idle.pop()
+            if self._alive(fs, time.monotonic() - since):
+                return fs
+        return self._connect()
+
+    def release(self, fs: Any, *, broken: bool = False) -> None:
+        """Give an instance back.
+
+        Args:
+            fs: From `acquire`.
+            broken: Its connection is of no more use.
+        """
+        with self._lock:
+            if self._capabilities.threads == "pooled":
+                if not broken:
+                    self._idle.append((fs, time.monotonic()))
+            elif broken and not self._heals and self._shared is fs:
+                self._shared = None
+
+    def is_broken(self, exc: BaseException) -> bool:
+        """Whether an instance is of no more use after this."""
+        if not isinstance(exc, Exception):
+            # Interrupted in the middle of a conversation: a private connection is out of step, a shared one is not.
+            return self._capabilities.threads == "pooled" and not isinstance(exc, GeneratorExit)
+        kind = classify(exc)
+        return not self._heals and kind is not None and issubclass(kind, _BROKEN)
+
+    def _get_shared(self) -> Any:
+        with self._lock:
+            if self._shared is None:
+                self._shared = self._connect()
+            return self._shared
+
+    def _connect(self) -> Any:
+        driver = self._capabilities.driver
+        if self._capabilities.fork == "never":
+            if driver in _inherited_use:
+                raise UnsupportedPersistenceOp(
+                    f"the {driver} driver hangs in a forked process once its parent has used it",
+                    hint='Start workers by spawn: multiprocessing.get_context("spawn").',
+                )
+            _used.add(driver)
+        return self._make()
+
+
+def _after_fork_in_child() -> None:
+    _inherited_use.update(_used)
+    for connections in list(_all):
+        _inherited.append((connections._shared, connections._idle, connections._lock, connections._gate))
+        connections._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,254 @@
+"""FTP through the client inside fsspec's driver: the driver's own reads and writes lose errors and appends."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import ssl
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from persistence_fsspec.errors import ObjectNotFoundError, classify
+from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.dialects.base import Dialect
+
+_SOCKET_PIECE: Final = 256 * 1024
+_TRUST_SECONDS: Final = 10.0
+
+
+class FtpDialect(Dialect):
+    """Quirks ftp-*."""
+
+    def connected(self, fs: Any) -> None:
+        """Learn once whether the server has MLST and MLSD (RFC 3659)."""
+        try:
+            features = fs.ftp.sendcmd("FEAT")
+        except ftplib.Error:
+            features = ""
+        fs.persistence_mlst = "MLST" in features.upper()
+        fs.ftp.voidcmd("TYPE I")
+
+    def alive(self, fs: Any, idle_seconds: float) -> bool:
+        """Servers hang up on idle connections, without a word until the next command."""
+        if idle_seconds < _TRUST_SECONDS:
+            return True
+        try:
+            fs.ftp.voidcmd("NOOP")
+        except (ftplib.Error, OSError, EOFError):
+            return False
+        return True
+
+    def info(self, fs: Any, path: str) -> ObjectInfo:
+        """MLST, else SIZE and MDTM, else what the folder above lists."""
+        if path in {"", "/"}:
+            fs.ftp.voidcmd("NOOP")
+            return ObjectInfo(key="/", kind="folder")
+        try:
+            return self._mlst(fs, path) if fs.persistence_mlst else self._size(fs, path)
+        except ftplib.error_perm as exc:
+            if classify(exc) is ObjectNotFoundError and fs.persistence_mlst:
+                raise FileNotFoundError(path) from exc
+            return self._listed(fs, path, exc)
+
+    def _mlst(self, fs: Any, path: str) -> ObjectInfo:
+        lines = fs.ftp.sendcmd(f"MLST {path}").splitlines()
+        facts, _, _ = lines[1].lstrip().partition(" ")
+        return self._from_facts(path, dict(fact.partition("=")[::2] for fact in facts.lower().split(";") if fact))
+
+    def _size(self, fs: Any, path: str) -> ObjectInfo:
+        fs.ftp.voidcmd("TYPE I")  # listing switches to ASCII, in which many servers refuse SIZE
+        size = fs.ftp.size(path)
+        modified = None
+        with contextlib.suppress(ftplib.Error):
+            modified = _time(fs.ftp.sendcmd(f"MDTM {path}")[4:])
+        return ObjectInfo(key=path, size=size, modified=modified)
+
+    def _listed(self, fs: Any, path: str, why: ftplib.Error) -> ObjectInfo:
+        """Settle a 550 that may mean anything: enter the folder, else look for the name in the one above."""
+        try:
+            fs.ftp.cwd(path)
+        except ftplib.error_perm:
+            pass
+        else:
+            fs.ftp.cwd("/")
+            return ObjectInfo(key=path, kind="folder")
+        parent = path.rpartition("/")[0] or "/"
+        try:
+            fs.ftp.cwd(parent)
+            fs.ftp.cwd("/")
+        except ftplib.error_perm as exc:
+            if parent != "/" and self._is_missing(fs, parent, exc):
+                raise FileNotFoundError(path) from None
+            raise
+        for found in self.children(fs, parent):
+            if found.key == path:
+                return found
+        raise FileNotFoundError(path) from why
+
+    def _is_missing(self, fs: Any, path: str, exc: ftplib.Error) -> bool:
+        try:
+            self._listed(fs, path, exc)
+        except FileNotFoundError:
+            return True
+        except ftplib.Error:
+            return False
+        return False
+
+    def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """MLSD, else the driver's reading of LIST, whose times are too coarse to use."""
+        path = path or "/"
+        if not fs.persistence_mlst:
+            yield from self._list(fs, path)
+            return
+        try:
+            entries = list(fs.ftp.mlsd(path))
+        except ftplib.error_perm as exc:
+            if not self.info(fs, path).is_folder:
+                raise NotADirectoryError(path) from exc
+            raise
+        for name, facts in entries:
+            if facts.get("type", "").lower() not in {"cdir", "pdir"}:
+                yield self._from_facts(f"{path.rstrip('/')}/{name}", facts)
+
+    def _list(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        for raw in fs.ls(path, detail=True):
+            if raw["name"] == path:
+                raise NotADirectoryError(path)
+            folder = raw["type"] == "directory"
+            yield ObjectInfo(key=raw["name"], kind="folder" if folder else "file", size=None if folder else raw["size"])
+
+    def _from_facts(self, path: str, facts: Mapping[str, str]) -> ObjectInfo:
+        modified = _time(facts.get("modify", ""))
+        if facts.get("type", "").lower() in {"dir", "cdir", "pdir"}:
+            return ObjectInfo(key=path, kind="folder", modified=modified)
+        size = facts.get("size")
+        return ObjectInfo(key=path, size=int(size) if size else None, modified=modified)
+
+    def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:  # noqa: ARG002
+        """RETR from REST on; what lies behind *end* is cut off with the data connection."""
+        wanted = None if end is None else max(0, end - (start or 0))
+        if wanted == 0:
+            return b""
+        data = bytearray()
+        with _receiving(fs, path, start) as connection:
+            while piece := connection.recv(_SOCKET_PIECE):
+                data += piece
+                if wanted is not None and len(data) >= wanted:
+                    break
+        return bytes(data[:wanted])
+
+    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+        """RETR, as it arrives."""
+        with _receiving(fs, path, None) as connection:
+            while data := connection.recv(min(piece, _SOCKET_PIECE)):
+                yield data
+
+    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FtpSink:  # noqa: ARG002
+        """One STOR."""
+        return FtpSink(fs, f"STOR {path}")
+
+    def replace(self, fs: Any, source: str, target: str) -> None:
+        """RNFR and RNTO."""
+        fs.ftp.rename(source, target)
+
+    def append(self, fs: Any, path: str, data: bytes) -> None:
+        """APPE, which makes a missing file."""
+        sink = FtpSink(fs, f"APPE {path}")
+        sink.write(data)
+        sink.close()
+
+    def delete(self, fs: Any, path: str) -> None:
+        """DELE."""
+        fs.ftp.delete(path)
+
+    def make_folder(self, fs: Any, path: str) -> None:
+        """MKD, from the deepest folder that exists."""
+        try:
+            fs.ftp.mkd(path)
+        except ftplib.error_perm:
+            if self._is_folder(fs, path):
+                return
+            parent = path.rpartition("/")[0]
+            if not parent:
+                raise
+            self.make_folder(fs, parent)
+            if not self._is_folder(fs, path):
+                fs.ftp.mkd(path)
+
+    def _is_folder(self, fs: Any, path: str) -> bool:
+        try:
+            return self.info(fs, path).is_folder
+        except FileNotFoundError:
+            return False
+
+    def delete_folder(self, fs: Any, path: str) -> None:
+        """RMD, which refuses a folder that holds something."""
+        fs.ftp.rmd(path)
+
+
+class FtpSink:
+    """The data connection of one upload."""
+
+    def __init__(self, fs: Any, command: str) -> None:
+        self._ftp = fs.ftp
+        self._ftp.voidcmd("TYPE I")
+        self._connection = self._ftp.transfercmd(command)
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        self._connection.sendall(data)
+
+    def close(self) -> None:
+        """End of data, then the server's word that it has it all."""
+        _hang_up(self._connection)
+        self._ftp.voidresp()
+
+    def abort(self) -> None:
+        """Hang up, and let the server say what it thinks of that."""
+        with contextlib.suppress(OSError, EOFError, ftplib.Error):
+            self._connection.close()
+            self._ftp.voidresp()
+
+
+@contextlib.contextmanager
+def _receiving(fs: Any, path: str, start: int | None) -> Iterator[Any]:
+    fs.ftp.voidcmd("TYPE I")
+    connection = fs.ftp.transfercmd(f"RETR {path}", start or None)
+    finished = False
+    try:
+        yield connection
+        # Read on for the end: only an orderly one tells a whole file from a broken transfer.
+        finished = not connection.recv(1)
+    finally:
+        if finished:
+            _hang_up(connection)
+            fs.ftp.voidresp()
+        else:
+            connection.close()
+            _settle(fs.ftp)
+
+
+def _hang_up(connection: Any) -> None:
+    if isinstance(connection, ssl.SSLSocket):
+        with contextlib.suppress(OSError):  # many servers close without the TLS goodbye
+            connection.unwrap()
+    connection.close()
+
+
+def _settle(ftp: Any) -> None:
+    """After a transfer cut off by us the server sends one or two answers; read up to the one for our NOOP."""
+    with contextlib.suppress(ftplib.Error):
+        ftp.voidresp()
+    ftp.putcmd("NOOP")
+    for _ in range(3):
+        if ftp.getmultiline().startswith("200"):
+            return
+    raise EOFError("the FTP connection lost its step after a partial read")
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None

@@ -1,0 +1,144 @@
+"""SFTP, through either of its two drivers: fsspec's own over paramiko, and sshfs over asyncssh."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from fsspec.asyn import sync
+
+from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.dialects.base import Dialect, FileSink
+
+_REQUESTS_AHEAD: Final = 64
+
+
+class _SshDialect(Dialect):
+    def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """One folder; links are followed, a dangling one counts as a file of unknown size."""
+        if not self.info(fs, path or "/").is_folder:
+            raise NotADirectoryError(path)
+        for raw in fs.ls(path or "/", detail=True):
+            if raw["type"] != "link":
+                yield self.describe(raw)
+                continue
+            try:
+                yield replace(self.info(fs, raw["name"]), key=raw["name"])
+            except FileNotFoundError:
+                yield ObjectInfo(key=raw["name"])
+
+
+class ParamikoDialect(_SshDialect):
+    """Quirks paramiko-*, ssh-*."""
+
+    def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
+        """Understand sshfs' spelling."""
+        if "client_keys" in options:
+            options["key_filename"] = options.pop("client_keys")
+        if options.get("known_hosts", ...) is None:  # asyncssh: accept any host, which is this driver's default
+            del options["known_hosts"]
+        return {**options, "skip_instance_cache": True}
+
+    def connected(self, fs: Any) -> None:
+        """Small packets leave at once."""
+        with contextlib.suppress(OSError, AttributeError):  # a proxy command has no such socket
+            fs.client.get_transport().sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def alive(self, fs: Any, idle_seconds: float) -> bool:  # noqa: ARG002
+        """Ask the transport."""
+        transport = fs.client.get_transport()
+        return transport is not None and transport.is_active()
+
+    def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:  # noqa: ARG002
+        """Open, seek, read."""
+        with fs.ftp.open(path, "rb") as file:
+            if start is None and end is None:
+                file.prefetch(None, _REQUESTS_AHEAD)
+            file.seek(start or 0)
+            data: bytes = file.read(None if end is None else max(0, end - (start or 0)))
+            return data
+
+    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+        """With some requests ahead of the reader."""
+        with fs.ftp.open(path, "rb") as file:
+            file.prefetch(None, _REQUESTS_AHEAD)
+            while data := file.read(piece):
+                yield data
+
+    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
+        """Without waiting for each answer; closing waits for them all."""
+        file = fs.ftp.open(path, "wb")
+        file.set_pipelined(True)
+        return FileSink(file)
+
+    def replace(self, fs: Any, source: str, target: str) -> None:
+        """OpenSSH's posix-rename extension."""
+        fs.ftp.posix_rename(source, target)
+
+    def rename_new(self, fs: Any, source: str, target: str) -> None:
+        """SFTP's own rename, which must not replace (draft-ietf-secsh-filexfer-02, 6.5)."""
+        try:
+            fs.ftp.rename(source, target)
+        except OSError as exc:
+            if _exists(self, fs, target):
+                raise ObjectExistsError("exists already, and overwrite=False") from exc
+            raise
+
+    def append(self, fs: Any, path: str, data: bytes) -> None:
+        """SFTP's own append."""
+        with fs.ftp.open(path, "ab") as file:
+            file.write(data)
+
+    def delete(self, fs: Any, path: str) -> None:
+        """Remove one file."""
+        fs.ftp.remove(path)
+
+
+class SshfsDialect(_SshDialect):
+    """Quirks sshfs-*, ssh-*."""
+
+    def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
+        """Understand paramiko's spelling."""
+        if "key_filename" in options:
+            keys = options.pop("key_filename")
+            options["client_keys"] = [keys] if isinstance(keys, str) else keys
+        for name in ("look_for_keys", "allow_agent", "host_key_policy"):
+            options.pop(name, None)
+        return options
+
+    def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:  # noqa: ARG002
+        """Open, seek, read."""
+        with fs.open(path, "rb") as file:
+            file.seek(start or 0)
+            data: bytes = file.read() if end is None else file.read(max(0, end - (start or 0)))
+            return data
+
+    def replace(self, fs: Any, source: str, target: str) -> None:
+        """OpenSSH's posix-rename extension, never the driver's shell fallback."""
+        sync(fs.loop, _on_channel, fs, "posix_rename", source, target)
+
+    def rename_new(self, fs: Any, source: str, target: str) -> None:
+        """SFTP's own rename, which must not replace."""
+        try:
+            sync(fs.loop, _on_channel, fs, "rename", source, target)
+        except Exception as exc:
+            if _exists(self, fs, target):
+                raise ObjectExistsError("exists already, and overwrite=False") from exc
+            raise
+
+
+async def _on_channel(fs: Any, call: str, *args: str) -> None:
+    async with fs._pool.get() as channel:
+        await getattr(channel, call)(*args)
+
+
+def _exists(dialect: Dialect, fs: Any, path: str) -> bool:
+    try:
+        dialect.info(fs, path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,59 @@
+"""WebDAV through webdav4: whole PUTs, and MOVE with or without Overwrite."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import IO, Any
+
+from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.stores.dialects.base import Dialect
+
+
+class WebdavDialect(Dialect):
+    """Quirks webdav-*."""
+
+    def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:
+        """``webdav://host/x`` means ``https://host/x`` unless a ``base_url`` says otherwise."""
+        options.setdefault("base_url", f"https://{authority.rpartition('@')[2]}")
+        user, password = options.pop("username", None), options.pop("password", None)
+        if user and "auth" not in options:
+            options["auth"] = (user, password or "")
+        for name in ("host", "port"):
+            options.pop(name, None)
+        return options
+
+    def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:
+        """With a ``base_url``, what follows ``webdav://`` is the first folder."""
+        return super().root_path(cls, root, given) if "base_url" in given else ""
+
+    def write_object(
+        self,
+        fs: Any,
+        path: str,
+        body: bytes | IO[bytes],
+        *,
+        create: bool = False,  # noqa: ARG002 - objects are written under partial names only
+        if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
+        metadata: Mapping[str, str] | None = None,  # noqa: ARG002 - nor this
+    ) -> None:
+        """One PUT. Parents are made by the store, and only when they are missing."""
+        source = io.BytesIO(body) if isinstance(body, bytes) else body
+        fs.client.upload_fileobj(source, path, overwrite=True)
+
+    def replace(self, fs: Any, source: str, target: str) -> None:
+        """MOVE, Overwrite: T."""
+        fs.client.move(source, target, overwrite=True)
+
+    def rename_new(self, fs: Any, source: str, target: str) -> None:
+        """MOVE, Overwrite: F."""
+        from webdav4.client import ResourceAlreadyExists  # noqa: PLC0415 - loaded with the driver
+
+        try:
+            fs.client.move(source, target, overwrite=False)
+        except ResourceAlreadyExists as exc:
+            raise ObjectExistsError("exists already, and overwrite=False") from exc
+
+    def copy(self, fs: Any, source: str, target: str) -> None:
+        """COPY."""
+        fs.client.copy(source, target, overwrite=True)

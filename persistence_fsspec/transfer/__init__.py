@@ -1,0 +1,1 @@
+"""Files and trees from one store to another: plan, run, report."""

@@ -1,0 +1,75 @@
+"""Every promise on every store that can be had here."""
+
+from __future__ import annotations
+
+import pytest
+
+from persistence_fsspec.testing import StoreConformance, TreeConformance
+from tests.conformance.harnesses import LocalHarness, MemoryHarness, ServerHarness, ZipHarness
+
+
+class TestLocal(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, tmp_path_factory):
+        return LocalHarness(tmp_path_factory.mktemp("store"))
+
+
+class TestMemory(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self):
+        return MemoryHarness()
+
+
+class TestZip(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, tmp_path_factory):
+        return ZipHarness(tmp_path_factory.mktemp("store"))
+
+
+@pytest.mark.server("http")
+class TestHttp(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, http_server):
+        return ServerHarness(http_server)
+
+
+@pytest.mark.server("s3")
+class TestS3(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, s3_server):
+        return ServerHarness(s3_server)
+
+
+@pytest.mark.server("ftp")
+class TestFtp(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, ftp_server):
+        return ServerHarness(ftp_server)
+
+
+@pytest.mark.server("ftp")
+class TestFtpWithoutMlsd(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, ftp_list_server):
+        return ServerHarness(ftp_list_server)
+
+
+@pytest.mark.server("gcs")
+class TestGcs(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, gcs_server):
+        return ServerHarness(gcs_server)
+
+
+@pytest.mark.server("webdav")
+class TestWebdav(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, webdav_server):
+        return ServerHarness(webdav_server)
+
+
+@pytest.mark.server("sftp")
+class TestParamiko(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, sftp_server):
+        return ServerHarness(sftp_server, storage_options=sftp_server.paramiko_options)

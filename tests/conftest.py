@@ -1,0 +1,104 @@
+"""Fixtures: real servers, started once per session, each in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("persistence_fsspec.testing")
+
+from tests.servers.process import ServerUnavailable  # noqa: E402 - after the registration above
+
+# Both read their environment at import, or keep what they find there.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+for _name in [n for n in os.environ if n.startswith(("AWS_", "FSSPEC_", "PERSISTENCE_FSSPEC_")) and not n.endswith("_SOAK")]:
+    del os.environ[_name]
+
+_EXCUSED = Path(__file__).parent.parent / ".ci" / "required"
+
+
+def _excused(name: str) -> bool:
+    """Whether .ci/required says that this machine may lack a server."""
+    if not _EXCUSED.exists():
+        return False
+    lines = [line.split("#")[0].split() for line in _EXCUSED.read_text().splitlines()]
+    return any(line and line[0] == name and line[1:] in ([], [sys.platform]) for line in lines)
+
+
+def server_fixture(name: str, serve):
+    """A session-wide server; where it cannot be had, tests skip with the reason, and fail in CI."""
+
+    @pytest.fixture(scope="session", name=name)
+    def fixture(tmp_path_factory):
+        context = serve(tmp_path_factory.mktemp(name))
+        try:
+            server = context.__enter__()
+        except ServerUnavailable as exc:
+            if os.environ.get("CI") and not _excused(name):
+                pytest.fail(f"{name}: {exc}")
+            pytest.skip(f"{name}: {exc}")
+        yield server
+        context.__exit__(None, None, None)
+
+    return fixture
+
+
+def _s3(folder):
+    from tests.servers import s3
+
+    return s3.serve(folder)
+
+
+def _strict_s3(folder):
+    from tests.servers import s3
+
+    return s3.serve_strict(folder)
+
+
+def _ftp(folder):
+    from tests.servers import ftp
+
+    return ftp.serve(folder)
+
+
+def _ftp_list(folder):
+    from tests.servers import ftp
+
+    return ftp.serve(folder, mlsd=False)
+
+
+def _http(folder):
+    from tests.servers import http
+
+    return http.serve(folder)
+
+
+def _webdav(folder):
+    from tests.servers import webdav
+
+    return webdav.serve(folder)
+
+
+def _gcs(folder):
+    from tests.servers import gcs
+
+    return gcs.serve(folder)
+
+
+def _sftp(folder):
+    from tests.servers import sftp
+
+    return sftp.serve(folder)
+
+
+s3_server = server_fixture("s3_server", _s3)
+strict_s3_server = server_fixture("strict_s3_server", _strict_s3)
+ftp_server = server_fixture("ftp_server", _ftp)
+ftp_list_server = server_fixture("ftp_list_server", _ftp_list)
+http_server = server_fixture("http_server", _http)
+webdav_server = server_fixture("webdav_server", _webdav)
+gcs_server = server_fixture("gcs_server", _gcs)
+sftp_server = server_fixture("sftp_server", _sftp)
