@@ -699,4 +699,7 @@ def translated(operation: str, url: str) -> Iterator[None]:
         ours = translate(exc, operation=operation, url=url)
         if ours is None:
             raise
-        raise ours from exc
+        try:
+            raise ours from exc
+        finally:
+            del ours  # or the error and this frame would keep each other, and all they refer to, alive

@@ -369,12 +369,13 @@ class FilesystemStore:
             return act()
         except (ObjectNotFoundError, StoreError, InvalidNameError, NotAFolderError, ConflictError):
             parent = key.rpartition("/")[0]
-            if self._habits.makes_parents or not parent or not self._make_folder(parent):
+            if self._habits.makes_parents or not parent:
                 raise
+            self._make_folder(parent)
         return act()
 
-    def _make_folder(self, key: str) -> bool:
-        """Make a folder; False when it was there already."""
+    def _make_folder(self, key: str) -> None:
+        """Make a folder that is missing, or find the file that stands where it should be."""
         try:
             found = self.info(key)
         except ObjectNotFoundError:
@@ -382,20 +383,26 @@ class FilesystemStore:
         else:
             if not found.is_folder:
                 raise NotAFolderError(f"{self.url(key)} is a file", operation="write", url=self.url(key))
-            return False
-        try:
-            with self._call("make folder", key) as fs:
-                self._dialect.make_folder(fs, self._path(key))
-        except PersistenceError as exc:
-            # Another thread or process may have been first.
+            return
+        for attempt in (1, 2, 3):
             try:
-                found = self.info(key)
-            except ObjectNotFoundError:
+                with self._call("make folder", key) as fs:
+                    self._dialect.make_folder(fs, self._path(key))
+            except PersistenceError:
+                # Another thread or process may be making the same folders.
+                if self._is_folder(key):
+                    return
                 self._blame_a_parent(key)
-                raise exc from None
-            if not found.is_folder:
-                raise
-        return True
+                if attempt == 3:
+                    raise
+            else:
+                return
+
+    def _is_folder(self, key: str) -> bool:
+        try:
+            return self.info(key).is_folder
+        except ObjectNotFoundError:
+            return False
 
     def _blame_a_parent(self, key: str) -> None:
         while key := key.rpartition("/")[0]:

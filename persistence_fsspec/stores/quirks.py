@@ -187,7 +187,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("ftp-append", "ftp", "normalised", "`open('ab')` keeps only the new bytes", "APPE, through the client", append="native"),
     _quirk("ftp-errors", "ftp", "translated", "every failed read is a FileNotFoundError; the rest are ftplib errors", "reads go through the client; the words after 550 decide, and in doubt the folder is listed"),
     _quirk("ftp-list-fallback", "ftp", "normalised", "without MLSD, a missing folder lists as empty and times lack the year", "an empty listing is checked; such times are not used", empty_listing_is_doubtful=True, pin="weak"),
-    _quirk("ftp-names", "ftp", "refused", "a newline ends the command; without MLSD a leading space is lost in the listing; a URL inside a name is taken apart", "such names are refused", refused=r"[\r\n]|://", refused_in_writes=r"(^|/) ", max_name_bytes=255),
+    _quirk("ftp-names", "ftp", "refused", "a newline ends the command; without MLSD leading white space is lost in the listing; a URL inside a name is taken apart", "such names are refused", refused=r"[\r\n]|://", refused_in_writes=r"(^|/)\s", max_name_bytes=255),
     _quirk("ftp-upload-blocks", "ftp", "normalised", "an upload is one STOR per 64 KiB, each with a new (TLS) connection", "one STOR per file"),
     _quirk("ftp-heal", "ftp", "normalised", "after a broken connection everything fails", "a broken connection is replaced; an idle one is asked before use", heals=False, own_timeout=True),
     # --- ssh ------------------------------------------------------------------------------------------------------

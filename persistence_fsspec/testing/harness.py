@@ -25,6 +25,9 @@ class Harness(ABC):
         more: Other arguments of `FSSpecPersistence`.
     """
 
+    unfaithful = ""
+    """Regular expression of names that this server, not the driver, cannot hold; with the reason beside it."""
+
     live = True
     """Changes by the back door show in a store that is already open."""
 

@@ -37,7 +37,9 @@ class TestHttp(StoreConformance, TreeConformance):
 class TestS3(StoreConformance, TreeConformance):
     @pytest.fixture
     def harness(self, s3_server):
-        return ServerHarness(s3_server)
+        harness = ServerHarness(s3_server)
+        harness.unfaithful = "\n"  # moto's router does not match a newline; Ceph stores it
+        return harness
 
 
 @pytest.mark.server("ftp")

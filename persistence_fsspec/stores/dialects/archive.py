@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from persistence_fsspec.errors import NotAFolderError
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 
@@ -23,5 +24,5 @@ class ArchiveDialect(Dialect):
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder, once it is known to be one."""
         if not self.info(fs, path).is_folder:
-            raise NotADirectoryError(path)
+            raise NotAFolderError("is a file")
         yield from super().children(fs, path)

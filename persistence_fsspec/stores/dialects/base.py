@@ -9,7 +9,7 @@ from typing import IO, Any, Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
-from persistence_fsspec.errors import TruncatedError, UnsupportedPersistenceOp
+from persistence_fsspec.errors import NotAFolderError, TruncatedError, UnsupportedPersistenceOp
 from persistence_fsspec.store import Digest, ObjectInfo
 from persistence_fsspec.stores.partial import aside_key
 
@@ -118,7 +118,7 @@ class Dialect:
             if found.key.strip("/") != own:
                 yield found
             elif not found.is_folder and own:
-                raise NotADirectoryError(path)
+                raise NotAFolderError("is a file")
 
     def find(self, fs: Any, path: str) -> Iterator[ObjectInfo] | None:  # noqa: ARG002 - for subclasses
         """All files below a path, where the store lists them in one go; None asks for a walk."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from persistence_fsspec.errors import ObjectNotFoundError, classify
+from persistence_fsspec.errors import NotAFolderError, ObjectNotFoundError, PermissionDeniedError, classify
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 
@@ -48,11 +48,11 @@ class FtpDialect(Dialect):
             return self._mlst(fs, path) if fs.persistence_mlst else self._size(fs, path)
         except ftplib.error_perm as exc:
             if classify(exc) is ObjectNotFoundError and fs.persistence_mlst:
-                raise FileNotFoundError(path) from exc
+                raise ObjectNotFoundError("not found") from exc
             return self._listed(fs, path, exc)
 
     def _mlst(self, fs: Any, path: str) -> ObjectInfo:
-        lines = fs.ftp.sendcmd(f"MLST {path}").splitlines()
+        lines = fs.ftp.sendcmd(f"MLST {path}").split("\n")
         facts, _, _ = lines[1].lstrip().partition(" ")
         return self._from_facts(path, dict(fact.partition("=")[::2] for fact in facts.lower().split(";") if fact))
 
@@ -66,34 +66,18 @@ class FtpDialect(Dialect):
 
     def _listed(self, fs: Any, path: str, why: ftplib.Error) -> ObjectInfo:
         """Settle a 550 that may mean anything: enter the folder, else look for the name in the one above."""
-        try:
-            fs.ftp.cwd(path)
-        except ftplib.error_perm:
-            pass
-        else:
-            fs.ftp.cwd("/")
+        if self._enters(fs, path):
             return ObjectInfo(key=path, kind="folder")
         parent = path.rpartition("/")[0] or "/"
-        try:
-            fs.ftp.cwd(parent)
-            fs.ftp.cwd("/")
-        except ftplib.error_perm as exc:
-            if parent != "/" and self._is_missing(fs, parent, exc):
-                raise FileNotFoundError(path) from None
-            raise
+        if not self._enters(fs, parent):
+            if parent != "/" and not self._listed(fs, parent, why).is_folder:
+                raise NotAFolderError(f"{parent} is a file") from why
+            if not self._enters(fs, parent):  # it may have been made just now
+                raise PermissionDeniedError(f"the server does not let us into {parent}") from why
         for found in self.children(fs, parent):
             if found.key == path:
                 return found
-        raise FileNotFoundError(path) from why
-
-    def _is_missing(self, fs: Any, path: str, exc: ftplib.Error) -> bool:
-        try:
-            self._listed(fs, path, exc)
-        except FileNotFoundError:
-            return True
-        except ftplib.Error:
-            return False
-        return False
+        raise ObjectNotFoundError("not found") from why
 
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """MLSD, else the driver's reading of LIST, whose times are too coarse to use."""
@@ -105,18 +89,26 @@ class FtpDialect(Dialect):
             entries = list(fs.ftp.mlsd(path))
         except ftplib.error_perm as exc:
             if not self.info(fs, path).is_folder:
-                raise NotADirectoryError(path) from exc
+                raise NotAFolderError("is a file") from exc
             raise
+        self._require_folder(fs, path, len(entries))
         for name, facts in entries:
             if facts.get("type", "").lower() not in {"cdir", "pdir"}:
                 yield self._from_facts(f"{path.rstrip('/')}/{name}", facts)
 
     def _list(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
-        for raw in fs.ls(path, detail=True):
-            if raw["name"] == path:
-                raise NotADirectoryError(path)
+        entries = fs.ls(path, detail=True)
+        self._require_folder(fs, path, len(entries))
+        for raw in entries:
             folder = raw["type"] == "directory"
             yield ObjectInfo(key=raw["name"], kind="folder" if folder else "file", size=None if folder else raw["size"])
+
+    def _require_folder(self, fs: Any, path: str, entries: int) -> None:
+        """Many servers list a file as if it were a folder with one entry, and a missing folder as one with none."""
+        if entries <= 1 and not self._enters(fs, path):
+            if self.info(fs, path).is_folder:
+                return
+            raise NotAFolderError("is a file")
 
     def _from_facts(self, path: str, facts: Mapping[str, str]) -> ObjectInfo:
         modified = _time(facts.get("modify", ""))
@@ -163,24 +155,23 @@ class FtpDialect(Dialect):
         fs.ftp.delete(path)
 
     def make_folder(self, fs: Any, path: str) -> None:
-        """MKD, from the deepest folder that exists."""
+        """MKD, from the deepest folder that exists; others may be making the same ones."""
+        if not path.strip("/") or self._enters(fs, path):
+            return
+        self.make_folder(fs, path.rpartition("/")[0])
         try:
             fs.ftp.mkd(path)
         except ftplib.error_perm:
-            if self._is_folder(fs, path):
-                return
-            parent = path.rpartition("/")[0]
-            if not parent:
+            if not self._enters(fs, path):
                 raise
-            self.make_folder(fs, parent)
-            if not self._is_folder(fs, path):
-                fs.ftp.mkd(path)
 
-    def _is_folder(self, fs: Any, path: str) -> bool:
+    def _enters(self, fs: Any, path: str) -> bool:
+        """CWD proves a folder on every server. All our paths are absolute, so it does not matter where we stand."""
         try:
-            return self.info(fs, path).is_folder
-        except FileNotFoundError:
+            fs.ftp.cwd(path)
+        except ftplib.error_perm:
             return False
+        return True
 
     def delete_folder(self, fs: Any, path: str) -> None:
         """RMD, which refuses a folder that holds something."""

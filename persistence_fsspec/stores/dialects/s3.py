@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import ConflictError, ObjectExistsError, classify
+from persistence_fsspec.errors import ConflictError, NotAFolderError, ObjectExistsError, classify
 from persistence_fsspec.store import Digest, ObjectInfo
 from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, exactly, md5_of_etag, plain_etag
 
@@ -95,7 +95,7 @@ class S3Dialect(ObjectDialect):
         _, key, _ = fs.split_path(path)
         if key:
             if not self.info(fs, path).is_folder:
-                raise NotADirectoryError(path)
+                raise NotAFolderError("is a file")
             raise FileNotFoundError(path)
 
     def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:

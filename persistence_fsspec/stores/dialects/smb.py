@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.errors import NotAFolderError, ObjectExistsError
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 
@@ -16,7 +16,7 @@ class SmbDialect(Dialect):
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; the driver lists a file as if it were one."""
         if path.strip("/") and not self.info(fs, path).is_folder:
-            raise NotADirectoryError(path)
+            raise NotAFolderError("is a file")
         yield from super().children(fs, path)
 
     def replace(self, fs: Any, source: str, target: str) -> None:

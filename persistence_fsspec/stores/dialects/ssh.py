@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.errors import NotAFolderError, ObjectExistsError
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect, FileSink
 
@@ -21,7 +21,7 @@ class _SshDialect(Dialect):
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; links are followed, a dangling one counts as a file of unknown size."""
         if not self.info(fs, path or "/").is_folder:
-            raise NotADirectoryError(path)
+            raise NotAFolderError("is a file")
         for raw in fs.ls(path or "/", detail=True):
             if raw["type"] != "link":
                 yield self.describe(raw)
