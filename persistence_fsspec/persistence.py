@@ -623,12 +623,21 @@ class FSSpecPersistence(DataPersistence):
         prefix = self._prefix
         if not location.userinfo and prefix is not None and prefix.root == location.root:
             location = replace(location, userinfo=prefix.userinfo)  # names we handed out carry no password
-        mine = self._filesystem if self._filesystem is not None and location.protocol in _protocols(self._filesystem) else None
+        mine = self._filesystem if self._serves(location.protocol) else None
         lazy = self._lazy_folder if prefix is not None and location.root == prefix.root else None
         if lazy is not None and not location.key.startswith(prefix.key if prefix else ""):
             lazy = None
         known = {} if mine is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
         return self.wrap(open_store(location, known, self._policy, filesystem=mine, lazy_folder=lazy))
+
+    def _serves(self, protocol: str) -> bool:
+        """Whether the given filesystem is for this protocol; one that names none is for the default prefix's."""
+        if self._filesystem is None:
+            return False
+        names = _protocols(self._filesystem)
+        if names == ("abstract",) and self._prefix is not None:
+            names = (self._prefix.protocol,)
+        return config.canonical(protocol) in {config.canonical(name) for name in names}
 
     def _writable(self, path: Address) -> _Place:
         place = self._place(path)
@@ -653,7 +662,7 @@ class FSSpecPersistence(DataPersistence):
         return None if found is None or issubclass(found, FSSpecPersistence) else _instance(found)
 
     def _registered(self, url: str) -> type[Any] | None:
-        if self._filesystem is not None and DataPersistencePlugins.get_protocol(url) in _protocols(self._filesystem):
+        if self._serves(DataPersistencePlugins.get_protocol(url)):
             return None
         found = DataPersistencePlugins.find_plugin(url)
         return None if found is FSSpecPersistence or isinstance(self, found) else found

@@ -368,10 +368,9 @@ class FilesystemStore:
         try:
             return act()
         except (ObjectNotFoundError, StoreError, InvalidNameError, NotAFolderError, ConflictError):
-            parent = key.rpartition("/")[0]
-            if self._habits.makes_parents or not parent:
+            if self._habits.makes_parents:
                 raise
-            self._make_folder(parent)
+            self._make_folder(key.rpartition("/")[0])
         return act()
 
     def _make_folder(self, key: str) -> None:

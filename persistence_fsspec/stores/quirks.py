@@ -197,7 +197,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("sshfs-create", "sshfs", "normalised", "`mode='create'` is ignored", "a partial name, then the channel's plain rename, which refuses an existing name", create=True),
     _quirk("sshfs-ranges", "sshfs", "normalised", "`cat_file(start, end)` returns the whole file", "open, seek and read"),
     _quirk("sshfs-errors", "sshfs", "translated", "a failed rename or a forbidden file raises asyncssh errors, which are no OSError", "the table knows them"),
-    _quirk("sshfs-rmdir", "sshfs", "normalised", "`rmdir` of a folder that is not empty returns as if it had worked", "the folder is listed first", rmdir_needs_check=True),
+    _quirk("sshfs-rmdir", "sshfs", "normalised", "`rmdir` returns as if it had worked, and leaves the folder where it is", "the folder is listed, then removed by the client", rmdir_needs_check=True),
     _quirk("sftp-takeover", "paramiko sshfs", "normalised", "installing sshfs takes over sftp://, and its options have other names", "both spellings are understood by both"),
     _quirk("paramiko-nagle", "paramiko", "normalised", "4 MiB take 3.8 s: each write waits for its answer, on a socket that collects small packets", "TCP_NODELAY and pipelined writes"),
     _quirk("paramiko-errors", "paramiko", "translated", "credentials, broken connections and failures raise SSHException or OSError('Failure') without errno", "the table knows them"),

@@ -294,7 +294,7 @@ class StoreConformance(Gated):
         stop, seen = threading.Event(), []
 
         def read() -> None:
-            while not stop.is_set():
+            while not stop.is_set() or not seen:
                 with contextlib.suppress(ChangedDuringReadError, ObjectNotFoundError):
                     seen.append(b"".join(store.stream(key)))
 

@@ -44,7 +44,7 @@ class Harness(ABC):
 
     def key(self, name: str) -> str:
         """The store's key of a name in this harness's folder."""
-        return f"{self.persistence.store_and_key()[1]}/{name}"
+        return "/".join(part for part in (self.persistence.store_and_key()[1], name) if part)
 
     @abstractmethod
     def raw_read(self, name: str) -> bytes | None:

@@ -13,9 +13,9 @@ from persistence_fsspec.testing import Harness
 class ServerHarness(Harness):
     """A folder on one of the servers in tests/servers."""
 
-    def __init__(self, server, url=None, storage_options=None):
+    def __init__(self, server, url=None, storage_options=None, **more):
         base = url or server.url
-        super().__init__(f"{base}{'' if base.endswith('://') else '/'}{{folder}}", storage_options or server.storage_options)
+        super().__init__(f"{base}{'' if base.endswith('://') else '/'}{{folder}}", None if more else storage_options or server.storage_options, **more)
         self._server = server
 
     def raw_read(self, name):

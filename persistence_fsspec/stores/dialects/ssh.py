@@ -130,6 +130,10 @@ class SshfsDialect(_SshDialect):
                 raise ObjectExistsError("exists already, and overwrite=False") from exc
             raise
 
+    def delete_folder(self, fs: Any, path: str) -> None:
+        """By the client: the driver's own ``rmdir`` does nothing."""
+        sync(fs.loop, _on_channel, fs, "rmdir", path)
+
 
 async def _on_channel(fs: Any, call: str, *args: str) -> None:
     async with fs._pool.get() as channel:
