@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 from persistence_fsspec.capabilities import Capabilities
-from persistence_fsspec.errors import *  # noqa: F403 - the error tree, by its own __all__
-from persistence_fsspec.errors import __all__ as _errors
+from persistence_fsspec.errors import (
+    AuthenticationError,
+    ChangedDuringReadError,
+    ChecksumMismatchError,
+    ConflictError,
+    ConnectionFailedError,
+    CredentialsExpiredError,
+    FolderNotEmptyError,
+    InvalidNameError,
+    InvalidOptionError,
+    IsAFolderError,
+    MissingDriverError,
+    NotAFolderError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    PersistenceError,
+    ServerFailedError,
+    StorageFullError,
+    StoreError,
+    ThrottledError,
+    TransferError,
+    TruncatedError,
+    UnknownProtocolError,
+    UnsupportedPersistenceOp,
+)
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
@@ -15,17 +40,41 @@ from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuthenticationError",
     "Capabilities",
+    "ChangedDuringReadError",
+    "ChecksumMismatchError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "CredentialsExpiredError",
     "DataPersistence",
     "DataPersistencePlugins",
     "FSSpecPersistence",
     "FileOutcome",
+    "FolderNotEmptyError",
+    "InvalidNameError",
+    "InvalidOptionError",
+    "IsAFolderError",
+    "MissingDriverError",
+    "NotAFolderError",
+    "ObjectExistsError",
     "ObjectInfo",
+    "ObjectNotFoundError",
+    "OperationTimeoutError",
+    "PermissionDeniedError",
+    "PersistenceError",
     "Policy",
     "Progress",
+    "ServerFailedError",
+    "StorageFullError",
     "Store",
+    "StoreError",
+    "ThrottledError",
+    "TransferError",
     "TransferReport",
+    "TruncatedError",
+    "UnknownProtocolError",
+    "UnsupportedPersistenceOp",
     "Writer",
     "__version__",
-    *_errors,
 ]

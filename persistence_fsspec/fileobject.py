@@ -97,9 +97,7 @@ class ObjectWriter(io.RawIOBase):
         if writer is not None:
             writer.abort()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
         else:
@@ -107,7 +105,9 @@ class ObjectWriter(io.RawIOBase):
 
     def __del__(self) -> None:
         if getattr(self, "_writer", None) is not None:
-            warnings.warn("a file opened for writing was dropped without close(); nothing was published", ResourceWarning, stacklevel=2)
+            warnings.warn(
+                "a file opened for writing was dropped without close(); nothing was published", ResourceWarning, stacklevel=2
+            )
             self.discard()
 
 
@@ -138,9 +138,7 @@ class TextWriter(io.TextIOBase):
             super().close()
             self._raw.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
         else:

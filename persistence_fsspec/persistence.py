@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import IO, Any, Final
 from persistence_fsspec import config
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
-    FolderNotEmptyError,
     InvalidNameError,
     IsAFolderError,
     NotAFolderError,
@@ -28,9 +26,10 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.store import ObjectInfo, Store
 from persistence_fsspec.stores.opening import open_store
-from persistence_fsspec.transfer.engine import in_threads, run
+from persistence_fsspec.transfer.engine import run
 from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
-from persistence_fsspec.transfer.progress import NO_PROGRESS, as_progress
+from persistence_fsspec.transfer.progress import as_progress
+from persistence_fsspec.transfer.remove import delete_files, delete_folders, delete_tree
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 EMBEDDED: Final = ".persistence"
@@ -263,9 +262,9 @@ class FSSpecPersistence(DataPersistence):
             if not info.is_folder and source.store is target.store and source.store.capabilities.rename:
                 return self._rename(source, self._into(source, target))
             report = self._transfer("move", source, target, recursive=recursive)
-        self._delete_files(source, (place.source for place in report.copied))
+        delete_files(source.store, (file.key for file in report.copied), self._policy, url=source.url)
         if info.is_folder:
-            self._delete_folders(source)
+            delete_folders(source.store, source.key)
         return report
 
     def _rename(self, source: _Place, target: _Place) -> TransferReport:
@@ -518,7 +517,7 @@ class FSSpecPersistence(DataPersistence):
             )
         if not place.key:
             raise InvalidNameError("the root of a store is never deleted", operation="delete", url=place.url)
-        self._delete_tree(place)
+        delete_tree(place.store, place.key, self._policy)
 
     def sign(self, path: Address, expires_seconds: int = 3600) -> str:
         """A URL that reads one object without credentials.
@@ -559,7 +558,9 @@ class FSSpecPersistence(DataPersistence):
         """
         prefix = (self.default_prefix or (self._prefix.url if self._prefix else "")) if add_prefix else ""
         parts = [*([prefix] if prefix else []), *(p.strip("/") if prefix else p for p in paths)]
-        joined = "/".join(part.rstrip("/") if i < len(parts) - 1 and not part.endswith("://") else part for i, part in enumerate(parts))
+        joined = "/".join(
+            part.rstrip("/") if i < len(parts) - 1 and not part.endswith("://") else part for i, part in enumerate(parts)
+        )
         joined = joined.replace(":///", "://", 1) if prefix.endswith("://") and "file" not in prefix else joined
         if not add_protocol or is_url(joined):
             return joined
@@ -651,8 +652,11 @@ class FSSpecPersistence(DataPersistence):
         if found is None:
             return self
         if not issubclass(found, FSSpecPersistence):
-            raise UnsupportedPersistenceOp(f"{found.__name__} serves this protocol, and only has Flyte's five operations", url=url)
-        return _instance(found)
+            raise UnsupportedPersistenceOp(
+                f"{found.__name__} serves this protocol, and only has Flyte's five operations", url=url
+            )
+        owner: FSSpecPersistence = _instance(found)
+        return owner
 
     def _foreign(self, address: Address) -> Any:
         """An instance of a registered class that knows only the five operations; None when the protocol is ours."""
@@ -666,39 +670,6 @@ class FSSpecPersistence(DataPersistence):
             return None
         found = DataPersistencePlugins.find_plugin(url)
         return None if found is FSSpecPersistence or isinstance(self, found) else found
-
-    # --- deleting trees ---
-
-    def _delete_tree(self, place: _Place) -> None:
-        with contextlib.suppress(ObjectNotFoundError):
-            keys = (entry.key for entry in place.store.find(place.key))
-            self._delete_files(place, (place.store.url(key) for key in keys))
-        self._delete_folders(place)
-
-    def _delete_files(self, place: _Place, urls: Iterator[str]) -> None:
-        base = place.store.url("")
-
-        def delete(url: str) -> FileOutcome | None:
-            key = tidy_key(url[len(base) :].lstrip("/") if not place.store.capabilities.flat else url[len(base) + 1 :], flat=True)
-            try:
-                place.store.delete(key)
-            except ObjectNotFoundError:
-                return None
-            except PersistenceError as exc:
-                return FileOutcome(source=url, target="", status="failed", error=exc)
-            return None
-
-        failed = [o for o in in_threads(delete, urls, self._policy.concurrency, threading.Event()) if o is not None]
-        TransferReport(operation="delete", source=place.url, target=place.url, files=tuple(failed)).raise_for_failures()
-
-    def _delete_folders(self, place: _Place) -> None:
-        if not place.store.capabilities.folders:
-            return
-        with contextlib.suppress(ObjectNotFoundError, FolderNotEmptyError):
-            for entry in list(place.store.children(place.key)):
-                if entry.is_folder:
-                    self._delete_folders(replace(place, key=entry.key))
-            place.store.delete_folder(place.key)
 
     # --- helpful errors ---
 

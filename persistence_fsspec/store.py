@@ -170,7 +170,7 @@ class Store(Protocol):
         """
 
     def delete_folder(self, key: str) -> None:
-        """Delete one empty folder; nothing to do on a store without folders.
+        """Delete one empty folder; nothing to do on a store without folders. Leftovers of unfinished writes go with it.
 
         Raises:
             FolderNotEmptyError: It holds something.

@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("persistence_fsspec.testing")
 
-from tests.servers.process import ServerUnavailable  # noqa: E402 - after the registration above
+from tests.servers.process import ServerUnavailable  # after the registration above
 
 # Both read their environment at import, or keep what they find there.
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
@@ -88,6 +88,12 @@ def _gcs(folder):
     return gcs.serve(folder)
 
 
+def _azure(folder):
+    from tests.servers import azure
+
+    return azure.serve(folder)
+
+
 def _sftp(folder):
     from tests.servers import sftp
 
@@ -101,4 +107,5 @@ ftp_list_server = server_fixture("ftp_list_server", _ftp_list)
 http_server = server_fixture("http_server", _http)
 webdav_server = server_fixture("webdav_server", _webdav)
 gcs_server = server_fixture("gcs_server", _gcs)
+azure_server = server_fixture("azure_server", _azure)
 sftp_server = server_fixture("sftp_server", _sftp)

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterable
 from datetime import datetime
+from types import FrameType
 from typing import Any, ClassVar
 
 import fsspec
+from fsspec.core import OpenFile
 from fsspec.implementations.chained import ChainedFileSystem
 
 from persistence_fsspec.errors import IsAFolderError, ObjectNotFoundError
+from persistence_fsspec.fileobject import Appender, ObjectWriter
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import ObjectInfo
 
 
-class PersistFileSystem(ChainedFileSystem):
+class _DoorWriter(ObjectWriter):
+    """Also hears of exceptions in ``with fsspec.open(...)``, whose exit closes its files without passing them on."""
+
+    def close(self) -> None:
+        if _leaving_a_failed_block():
+            self.discard()
+        else:
+            super().close()
+
+
+def _leaving_a_failed_block() -> bool:
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(3):
+        if frame is None:
+            return False
+        if frame.f_code is OpenFile.__exit__.__code__:
+            return frame.f_locals["args"][0] is not None
+        frame = frame.f_back
+    return False
+
+
+class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has no types
     """An fsspec filesystem over `FSSpecPersistence`.
 
     Made by a URL, ``persist::s3://bucket/x``, its paths are those of the wrapped
@@ -90,7 +115,12 @@ class PersistFileSystem(ChainedFileSystem):
         self.adapter.write_bytes(self._address(path), value, overwrite=mode != "create")
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-        return self.adapter.open(self._address(path), mode)
+        if "r" in mode:
+            return self.adapter.open(self._address(path), mode)
+        place = self.adapter._writable(self._address(path))
+        if "a" in mode:
+            return _DoorWriter(Appender(place.store, place.key))
+        return _DoorWriter(place.store.writer(place.key, overwrite="x" not in mode))
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """Text is put on top here, so that an exception discards it too."""

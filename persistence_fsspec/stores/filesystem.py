@@ -102,9 +102,8 @@ class FilesystemStore:
             if not is_reserved(entry.key):
                 empty = False
                 yield entry
-        if empty and key:
-            if not self.info(key).is_folder:
-                raise NotAFolderError("is a file", operation="list", url=self.url(key))
+        if empty and key and not self.info(key).is_folder:
+            raise NotAFolderError("is a file", operation="list", url=self.url(key))
 
     def _walk(self, key: str, on_error: OnError | None, *, outermost: bool = False) -> Iterator[ObjectInfo]:
         folders = []
@@ -192,9 +191,7 @@ class FilesystemStore:
         now = self.info(key)
         grown = total is not None and now.size is not None and total != now.size
         if grown or not pin.same_content(now):
-            raise ChangedDuringReadError(
-                "the object was replaced while it was being read", operation="read", url=self.url(key)
-            )
+            raise ChangedDuringReadError("the object was replaced while it was being read", operation="read", url=self.url(key))
 
     @contextlib.contextmanager
     def _reading(self, key: str, pin: ObjectInfo | None) -> Iterator[None]:
@@ -260,9 +257,7 @@ class FilesystemStore:
     def append(self, key: str, data: bytes) -> None:
         """Append natively, or rewrite on condition."""
         if self._capabilities.append == "none":
-            raise UnsupportedPersistenceOp(
-                "this store cannot append without losing data", operation="append", url=self.url(key)
-            )
+            raise UnsupportedPersistenceOp("this store cannot append without losing data", operation="append", url=self.url(key))
         if self._capabilities.append == "rewrite":
             self._append_by_rewriting(key, data)
             return
@@ -301,9 +296,7 @@ class FilesystemStore:
         partial = partial_key(target)
         try:
             begin = self._path(source)
-            self._with_parents(
-                partial, lambda: self._do("copy", partial, lambda fs, path: self._dialect.copy(fs, begin, path))
-            )
+            self._with_parents(partial, lambda: self._do("copy", partial, lambda fs, path: self._dialect.copy(fs, begin, path)))
             self._publish(partial, target, overwrite=True)
         finally:
             self._discard(partial)
@@ -331,8 +324,11 @@ class FilesystemStore:
         with self._call("delete", key) as fs:
             fs.invalidate_cache()
             path = self._path(key)
-            if self._habits.rmdir_needs_check and any(True for _ in self._dialect.children(fs, path)):
+            names = [entry.key.rstrip("/") for entry in self._dialect.children(fs, path)]
+            if not all(is_reserved(name) for name in names):
                 raise FolderNotEmptyError("is not empty")
+            for name in names:
+                self._dialect.delete(fs, name)
             self._dialect.delete_folder(fs, path)
 
     def sign(self, key: str, seconds: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import stat
@@ -22,7 +23,6 @@ from persistence_fsspec.errors import (
     PersistenceError,
     StoreError,
     UnsupportedPersistenceOp,
-
     translated,
 )
 from persistence_fsspec.location import Location, local_path
@@ -192,9 +192,14 @@ class LocalStore:
             path.unlink()
 
     def delete_folder(self, key: str) -> None:
-        """Delete an empty folder."""
+        """Delete an empty folder, and what unfinished writes left in it."""
         with self._translated("delete", key):
-            local_path(key).rmdir()
+            folder = local_path(key)
+            names = os.listdir(folder)
+            if all(is_reserved(name) for name in names):
+                for name in names:
+                    (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
 
     def sign(self, key: str, seconds: int) -> str:  # noqa: ARG002 - the interface's
         """Local files have no such URL."""
@@ -235,7 +240,7 @@ def _info(key: str, found: os.stat_result) -> ObjectInfo:
     return ObjectInfo(key=key, size=size, modified=modified, version=_version(found))
 
 
-def _open_regular(key: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - BufferedReader, spelled by open()
+def _open_regular(key: str) -> io.FileIO:
     path = local_path(key)
     # Opening a pipe or a device could wait for ever.
     mode = os.stat(path).st_mode
@@ -243,7 +248,7 @@ def _open_regular(key: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - B
         raise IsAFolderError("is a folder")
     if not stat.S_ISREG(mode):
         raise StoreError("is not a regular file (a pipe, socket or device)")
-    return path.open("rb", buffering=0)
+    return io.FileIO(path)
 
 
 def _refuse_folder(path: Path) -> None:
@@ -322,5 +327,3 @@ def _fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-

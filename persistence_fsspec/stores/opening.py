@@ -117,7 +117,9 @@ def _build(location: Location, options: Mapping[str, Any], policy: Policy, files
 def _unknown(cls: type, capabilities: Capabilities) -> Capabilities:
     """A driver we have not met: fsspec shares async instances among threads; a ``mv`` of its own makes a swap possible."""
     threads: Literal["shared", "serial"] = "shared" if issubclass(cls, AsyncFileSystem) else "serial"
-    moves = any("mv" in vars(base) or "_mv" in vars(base) for base in cls.__mro__ if not base.__module__.startswith("fsspec.spec"))
+    moves = any(
+        "mv" in vars(base) or "_mv" in vars(base) for base in cls.__mro__ if not base.__module__.startswith("fsspec.spec")
+    )
     return replace(capabilities, threads=threads, publish="swap" if moves else "direct")
 
 
@@ -180,7 +182,7 @@ def driver_class(protocol: str) -> type:
         MissingDriverError: It does, and the package is not installed.
     """
     try:
-        cls = fsspec.get_filesystem_class(protocol)
+        cls: type = fsspec.get_filesystem_class(protocol)
     except ImportError as exc:
         raise missing_driver(protocol, str(exc)) from exc
     except ValueError as exc:

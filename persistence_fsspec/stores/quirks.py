@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final, Literal
 
 from persistence_fsspec.capabilities import Capabilities
@@ -53,9 +53,6 @@ class Habits:
 
     check_before_read: bool = False
     """Reading a folder gives bytes instead of an error, so the type is looked at first."""
-
-    rmdir_needs_check: bool = False
-    """``rmdir`` deletes or ignores a folder that is not empty, so it is listed first."""
 
     empty_listing_is_doubtful: bool = False
     """``ls`` of a missing folder is empty instead of an error."""
@@ -197,7 +194,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("sshfs-create", "sshfs", "normalised", "`mode='create'` is ignored", "a partial name, then the channel's plain rename, which refuses an existing name", create=True),
     _quirk("sshfs-ranges", "sshfs", "normalised", "`cat_file(start, end)` returns the whole file", "open, seek and read"),
     _quirk("sshfs-errors", "sshfs", "translated", "a failed rename or a forbidden file raises asyncssh errors, which are no OSError", "the table knows them"),
-    _quirk("sshfs-rmdir", "sshfs", "normalised", "`rmdir` returns as if it had worked, and leaves the folder where it is", "the folder is listed, then removed by the client", rmdir_needs_check=True),
+    _quirk("sshfs-rmdir", "sshfs", "normalised", "`rmdir` returns as if it had worked, and leaves the folder where it is", "the folder is listed, then removed by the client"),
     _quirk("sftp-takeover", "paramiko sshfs", "normalised", "installing sshfs takes over sftp://, and its options have other names", "both spellings are understood by both"),
     _quirk("paramiko-nagle", "paramiko", "normalised", "4 MiB take 3.8 s: each write waits for its answer, on a socket that collects small packets", "TCP_NODELAY and pipelined writes"),
     _quirk("paramiko-errors", "paramiko", "translated", "credentials, broken connections and failures raise SSHException or OSError('Failure') without errno", "the table knows them"),
@@ -217,7 +214,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     # --- webdav ---------------------------------------------------------------------------------------------------
     _quirk("webdav-publish", "webdav", "normalised", "`mv` onto an existing file fails; an aborted PUT may stay in place", "a partial name, then MOVE with Overwrite, which most servers do as a swap", publish="swap", stage="spool", rename=True),
     _quirk("webdav-create", "webdav", "normalised", "`mode='create'` is a TypeError, `open('xb')` lets several win, If-None-Match too", "a partial name, then MOVE without Overwrite", create=True),
-    _quirk("webdav-deletes-trees", "webdav", "refused", "`rm_file(folder)` deletes the whole tree; MOVE onto a folder replaces it", "the type is checked first", check_before_delete=True, replace_onto_folder=True, rmdir_needs_check=True),
+    _quirk("webdav-deletes-trees", "webdav", "refused", "`rm_file(folder)` deletes the whole tree; MOVE onto a folder replaces it", "the type is checked first", check_before_delete=True, replace_onto_folder=True),
     _quirk("webdav-names", "webdav", "refused", "`#`, `?` and control characters break the URL, and `a%20b` writes `a b`", "such names are refused", refused=r"[#?\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}", max_name_bytes=255),
     _quirk("webdav-etag", "webdav", "declared", "the ETag is weak for a second after writing, or never changes, and If-Match fails or is ignored", "it is compared before and after, never sent", pin="weak"),
     _quirk("webdav-append", "webdav", "refused", "append is an AssertionError", "append is refused", append="none"),
@@ -230,7 +227,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("hdfs-errors", "hdfs-native pyarrow", "translated", "RuntimeError and OSError with the name of a Java class", "the name decides"),
     _quirk("arrow-publish", "pyarrow", "normalised", "`mv` onto an existing file deletes it, then renames", "the old file is moved aside, the new one in", publish="swap", makes_parents=True),
     _quirk("arrow-create", "pyarrow", "refused", "every way of exclusive creation had several winners", "overwrite=False is refused", create=False),
-    _quirk("arrow-rmdir", "pyarrow", "refused", "`rmdir` deletes a tree that is not empty; deleting what is missing is OSError(5)", "the folder is listed, and the object looked at, first", rmdir_needs_check=True, check_before_delete=True),
+    _quirk("arrow-rmdir", "pyarrow", "refused", "`rmdir` deletes a tree that is not empty; deleting what is missing is OSError(5)", "the folder is listed, and the object looked at, first", check_before_delete=True),
     _quirk("arrow-names", "pyarrow", "refused", "`:` is refused; characters beyond U+FFFF are listed under another name", "such names are refused", refused="[:\U00010000-\U0010ffff]", max_name_bytes=255),
     _quirk("webhdfs-publish", "webhdfs", "normalised", "`mv` onto an existing file silently does nothing", "RENAME with OVERWRITE through the client", publish="atomic", rename=True, makes_parents=True, pin="version"),
     _quirk("webhdfs-create", "webhdfs", "normalised", "`overwrite=false` is ignored, two to four win", "a partial name, then RENAME, whose answer is checked", create=True),
@@ -255,7 +252,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
 _CAPABILITY_FIELDS: Final = frozenset(f.name for f in fields(Capabilities))
 
 
-@lru_cache(maxsize=None)
+@cache
 def traits(driver: str) -> tuple[Capabilities, Habits]:
     """Sum up the rows of one driver, over cautious defaults.
 

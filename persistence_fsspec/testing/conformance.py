@@ -291,7 +291,7 @@ class StoreConformance(Gated):
         """While one thread replaces an object, another reads only whole ones; in a swap it may be absent."""
         key, size = harness.key("k"), 2 * PART_SIZE
         write(store, key, b"0" * size)
-        stop, seen = threading.Event(), []
+        stop, seen = threading.Event(), list[bytes]()
 
         def read() -> None:
             while not stop.is_set() or not seen:

@@ -21,7 +21,12 @@ def counted(sample: int, full: int) -> settings:
         full: Examples in a soak.
     """
     # The harness gives each example a name of its own, so one folder may serve them all.
-    quiet = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors, HealthCheck.too_slow, HealthCheck.filter_too_much]
+    quiet = [
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.differing_executors,
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+    ]
     return settings(max_examples=full if SOAK else sample, deadline=None, suppress_health_check=quiet, print_blob=True)
 
 
@@ -51,6 +56,9 @@ _SAFE_PART = st.text("abcXYZ019._-", min_size=1, max_size=6).filter(
     lambda part: part[0] not in ".-" and part[-1] != "." and part.upper() not in {"CON"}
 )
 TREES = st.dictionaries(
-    st.lists(_SAFE_PART, min_size=1, max_size=3).map(lambda parts: "/".join(parts).lower()), st.binary(max_size=200), min_size=1, max_size=8
+    st.lists(_SAFE_PART, min_size=1, max_size=3).map(lambda parts: "/".join(parts).lower()),
+    st.binary(max_size=200),
+    min_size=1,
+    max_size=8,
 ).filter(lambda tree: not any(f"{other}/" in f"{name}/" and other != name for name in tree for other in tree))
 """Relative name -> content, in which no file is also a folder."""

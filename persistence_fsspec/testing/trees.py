@@ -148,6 +148,7 @@ class TreeConformance(Gated):
             def expect(self, files, n_bytes): ...
             def advance(self, key, n_bytes):
                 raise ZeroDivisionError
+
             def finish(self, key, status): ...
             def close(self): ...
 
@@ -164,6 +165,7 @@ class TreeConformance(Gated):
             def expect(self, files, n_bytes): ...
             def advance(self, key, n_bytes):
                 raise ZeroDivisionError
+
             def finish(self, key, status): ...
             def close(self): ...
 
@@ -195,7 +197,7 @@ class TreeConformance(Gated):
     def test_an_exception_in_the_with_block_publishes_nothing(self, persistence, harness):
         """Neither bytes nor text."""
         for mode, data in (("wb", b"half"), ("w", "half")):
-            with pytest.raises(ZeroDivisionError), persistence.open("k", mode) as file:
+            with pytest.raises(ZeroDivisionError), persistence.open("k", mode) as file:  # noqa: PT012 - the block is the point
                 file.write(data)
                 raise ZeroDivisionError
         assert harness.raw_names() == []
@@ -292,7 +294,9 @@ class TreeConformance(Gated):
 
         assert report.verification == "readback"
 
-    @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
+    @pytest.mark.skipif(
+        sys.platform == "win32" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything"
+    )
     @needs("write")
     def test_unreadable_folder_is_reported(self, persistence, tmp_path):
         """A folder that cannot be listed fails by name; the rest arrives."""

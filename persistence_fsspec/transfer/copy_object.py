@@ -47,10 +47,11 @@ class CopyObject:
             outcome = self._copy(step)
         except PersistenceError as exc:
             return FileOutcome(
-                source=source, target=target, status="failed", seconds=time.monotonic() - begun, error=exc
+                key=step.info.key, source=source, target=target, status="failed", seconds=time.monotonic() - begun, error=exc
             )
         size, digest, verification = outcome
         return FileOutcome(
+            key=step.info.key,
             source=source,
             target=target,
             status="copied",

@@ -38,9 +38,7 @@ def run(plan: Plan, *, operation: str, policy: Policy, overwrite: bool, progress
     """
     begun = time.monotonic()
     stop = threading.Event()
-    copy = CopyObject(
-        source=plan.source, target=plan.target, policy=policy, overwrite=overwrite, progress=progress, stop=stop
-    )
+    copy = CopyObject(source=plan.source, target=plan.target, policy=policy, overwrite=overwrite, progress=progress, stop=stop)
     outcomes: list[FileOutcome] = []
     try:
         for outcome in in_threads(copy, _announced(plan, progress, outcomes), policy.concurrency, stop):

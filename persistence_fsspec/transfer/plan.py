@@ -91,7 +91,10 @@ class Plan:
         begin, end = self.source.url(self.source_key), self.target.url(self.target_key)
         if end.startswith(f"{begin.rstrip('/')}/"):
             raise InvalidNameError(
-                f"{end} lies inside {begin}: the copy would contain itself", operation="copy", url=end, hint="Choose a target outside."
+                f"{end} lies inside {begin}: the copy would contain itself",
+                operation="copy",
+                url=end,
+                hint="Choose a target outside.",
             )
 
     def _tree(self) -> Iterator[Step | FileOutcome]:
@@ -118,7 +121,7 @@ class Plan:
 
     def _failed(self, key: str, error: PersistenceError, below: str = "") -> FileOutcome:
         target = f"{self.target_key}/{below}" if self.target_key and below else below or self.target_key
-        return FileOutcome(source=self.source.url(key), target=self.target.url(target), status="failed", error=error)
+        return FileOutcome(key=key, source=self.source.url(key), target=self.target.url(target), status="failed", error=error)
 
 
 class _Names:

@@ -111,13 +111,15 @@ class RichProgress:
     """A bar drawn by rich: bytes, files, rate and time left."""
 
     def __init__(self, **bar: Any) -> None:
-        from rich.progress import (  # noqa: PLC0415 - optional
+        from rich.progress import (
             BarColumn,
             DownloadColumn,
-            Progress as Bar,
             TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
+        )
+        from rich.progress import (
+            Progress as Bar,
         )
 
         columns = (
@@ -197,8 +199,9 @@ def as_progress(wanted: Any) -> Progress:
             return Serialised(RichProgress(transient=False))
         except ImportError:
             return Serialised(LineProgress())
-    if isinstance(wanted, Progress):
-        return Serialised(wanted)
+    # First: an fsspec.Callback answers to every name, and so looks like anything.
     if hasattr(wanted, "relative_update") and hasattr(wanted, "set_size"):
         return Serialised(CallbackProgress(wanted))
+    if isinstance(wanted, Progress):
+        return Serialised(wanted)
     raise InvalidOptionError(f"progress={wanted!r} is neither True, a Progress, nor an fsspec.Callback")

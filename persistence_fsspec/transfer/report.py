@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ class FileOutcome:
     """One file of a transfer.
 
     Attributes:
+        key: Its key in the store it came from; empty when none was found.
         source: URL it came from, without credentials.
         target: URL it went to, or should have gone to.
         status: ``copied``, ``skipped`` (nothing to do) or ``failed``.
@@ -29,6 +29,7 @@ class FileOutcome:
         error: Why it failed, or why it was skipped.
     """
 
+    key: str = ""
     source: str
     target: str
     status: Status
@@ -152,5 +153,3 @@ class TransferReport:
 
     def _with(self, status: Status) -> tuple[FileOutcome, ...]:
         return tuple(file for file in self.files if file.status == status)
-
-

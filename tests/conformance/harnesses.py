@@ -15,7 +15,11 @@ class ServerHarness(Harness):
 
     def __init__(self, server, url=None, storage_options=None, **more):
         base = url or server.url
-        super().__init__(f"{base}{'' if base.endswith('://') else '/'}{{folder}}", None if more else storage_options or server.storage_options, **more)
+        super().__init__(
+            f"{base}{'' if base.endswith('://') else '/'}{{folder}}",
+            None if more else storage_options or server.storage_options,
+            **more,
+        )
         self._server = server
 
     def raw_read(self, name):

@@ -65,6 +65,13 @@ class TestGcs(StoreConformance, TreeConformance):
         return ServerHarness(gcs_server)
 
 
+@pytest.mark.server("azure")
+class TestAbfs(StoreConformance, TreeConformance):
+    @pytest.fixture
+    def harness(self, azure_server):
+        return ServerHarness(azure_server)
+
+
 @pytest.mark.server("webdav")
 class TestWebdav(StoreConformance, TreeConformance):
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Virtual environments for servers, away from the libraries under test.
+"""Environments for servers, of Python or of node, away from the libraries under test.
 
 One environment for everything cannot work: moto's botocore is newer than the
 one that s3fs pins through aiobotocore.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import platform
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from .process import ServerUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 ENVIRONMENTS = Path(__file__).resolve().parents[2] / ".venvs"
 BUILD_TIMEOUT_SECONDS = 900.0
@@ -40,24 +41,56 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     Raises:
         ServerUnavailable: It could not be built.
     """
-    folder = ENVIRONMENTS / f"{name}-{_fingerprint(requirements)}"
+    # The base interpreter counts: an environment does not outlive it.
+    base = (platform.python_version(), sys.base_prefix)
+    folder = ENVIRONMENTS / f"{name}-{_fingerprint(*sorted(requirements), *base)}"
     python = folder / "bin" / "python"
-    if not _is_ready(folder):
-        with _locked(folder) as lock:
-            # Perhaps the one we waited for has just built it.
-            if not _is_ready(folder):
-                _build(folder, requirements, lock)
+    _build_once(folder, python, lambda lock: _build(folder, requirements, lock))
     return python
 
 
-def _fingerprint(requirements: Sequence[str]) -> str:
-    # The base interpreter counts: an environment does not outlive it.
-    parts = [*sorted(requirements), platform.python_version(), sys.base_prefix]
+def node_program(name: str, requirement: str, program: str) -> list[str]:
+    """Return the command that runs *program* of an npm package.
+
+    Built by the first use and kept, as `environment` does, in a folder of its
+    own: nothing is installed for the whole machine.
+
+    Args:
+        name: Short name, for people who look into the folder.
+        requirement: The package, as for npm; pin the exact version.
+        program: What the package calls its command.
+
+    Raises:
+        ServerUnavailable: There is no node here, or npm failed.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        message = (
+            f"{requirement} needs node and npm: apt-get install nodejs npm (Debian),"
+            " brew install node (macOS)"
+        )
+        raise ServerUnavailable(message)
+    folder = ENVIRONMENTS / f"{name}-{_fingerprint(requirement)}"
+    script = folder / "node_modules" / ".bin" / program
+    _build_once(folder, script, lambda lock: _npm(npm, folder, requirement, lock))
+    # Named outright, so that the script's own first line does not choose.
+    return [node, str(script)]
+
+
+def _fingerprint(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _is_ready(folder: Path) -> bool:
-    return (folder / ".ready").exists() and (folder / "bin" / "python").exists()
+def _build_once(folder: Path, program: Path, build: Callable[[int], None]) -> None:
+    if not _is_ready(folder, program):
+        with _locked(folder) as lock:
+            # Perhaps the one we waited for has just built it.
+            if not _is_ready(folder, program):
+                build(lock)
+
+
+def _is_ready(folder: Path, program: Path) -> bool:
+    return (folder / ".ready").exists() and program.exists()
 
 
 @contextmanager
@@ -77,6 +110,15 @@ def _build(folder: Path, requirements: Sequence[str], lock: int) -> None:
     python = str(folder / "bin" / "python")
     options = ["--quiet", "--no-input", "--disable-pip-version-check"]
     _run([python, "-I", "-m", "pip", "install", *options, *requirements], lock)
+    (folder / ".ready").touch()
+
+
+def _npm(npm: str, folder: Path, requirement: str, lock: int) -> None:
+    (folder / ".ready").unlink(missing_ok=True)
+    folder.mkdir(exist_ok=True)
+    # Packages get to run nothing of their own while they are being installed.
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--save-exact"]
+    _run([npm, "install", "--prefix", str(folder), *options, requirement], lock)
     (folder / ".ready").touch()
 
 

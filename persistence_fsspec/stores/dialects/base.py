@@ -41,7 +41,7 @@ class FileSink:
         """Write all of it."""
         view = memoryview(data)
         while view:
-            written = self._file.write(view)
+            written: Any = self._file.write(view)  # some drivers return None, meaning all
             view = view[written if isinstance(written, int) else len(view) :]
 
     def close(self) -> None:

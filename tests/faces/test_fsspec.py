@@ -1,0 +1,186 @@
+"""The door back: what speaks fsspec reads and writes through us."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import uuid
+
+import fsspec
+import pandas as pd
+import pytest
+
+from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec.faces.fsspec import PersistFileSystem
+
+pytestmark = [
+    # Libraries that come in through the door; their own warnings are theirs.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+FRAME = pd.DataFrame({"n": range(1000), "name": [f"row {i}" for i in range(1000)]})
+
+
+class Base:
+    def __init__(self, url, options):
+        self.url, self.options = url, options
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.server("s3"))])
+def base(request, tmp_path):
+    """A fresh folder as a ``persist::`` URL, and the options that go with it."""
+    if request.param == "memory":
+        return Base(f"persist::memory://door-{uuid.uuid4().hex}", {})
+    if request.param == "file":
+        return Base(f"persist::{tmp_path.as_uri()}", {})
+    server = request.getfixturevalue("s3_server")
+    return Base(f"persist::{server.url}/door-{uuid.uuid4().hex}", {"s3": server.storage_options})
+
+
+def test_the_entry_point_names_the_door():
+    """Installing the package is enough: fsspec knows the protocol."""
+    assert fsspec.get_filesystem_class("persist") is PersistFileSystem
+
+
+def test_pandas_parquet(base):
+    """A table goes out and comes back."""
+    FRAME.to_parquet(f"{base.url}/t.parquet", storage_options=base.options)
+
+    pd.testing.assert_frame_equal(pd.read_parquet(f"{base.url}/t.parquet", storage_options=base.options), FRAME)
+
+
+def test_pandas_csv(base):
+    """Text goes out and comes back."""
+    FRAME.to_csv(f"{base.url}/t.csv", index=False, storage_options=base.options)
+
+    pd.testing.assert_frame_equal(pd.read_csv(f"{base.url}/t.csv", storage_options=base.options), FRAME, check_dtype=False)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="zarr 3 needs Python 3.11")
+def test_zarr(base):
+    """An array of many chunks goes out and comes back."""
+    import numpy as np
+    import zarr
+
+    data = np.arange(10_000, dtype="i8").reshape(100, 100)
+    array = zarr.create_array(f"{base.url}/a.zarr", data=data, chunks=(30, 30), storage_options=base.options)
+
+    assert array.shape == (100, 100)
+    again = zarr.open_array(f"{base.url}/a.zarr", mode="r", storage_options=base.options)
+    assert (again[:] == data).all()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="zarr 3 needs Python 3.11")
+def test_xarray(base):
+    """A data set goes out and comes back."""
+    import numpy as np
+    import xarray as xr
+
+    data = xr.Dataset({"t": (("x", "y"), np.random.default_rng(0).random((20, 30)))}, coords={"x": range(20)})
+    data.to_zarr(f"{base.url}/d.zarr", storage_options=base.options, consolidated=False)
+
+    xr.testing.assert_identical(xr.open_zarr(f"{base.url}/d.zarr", storage_options=base.options, consolidated=False).load(), data)
+
+
+def test_xarray_netcdf_file_object(base):
+    """A file object that seeks is enough for HDF5."""
+    import numpy as np
+    import xarray as xr
+
+    data = xr.Dataset({"t": ("x", np.arange(50.0))})
+    raw = bytes(data.to_netcdf(engine="h5netcdf"))
+    with fsspec.open(f"{base.url}/d.nc", "wb", **base.options) as file:
+        file.write(raw)
+    with fsspec.open(f"{base.url}/d.nc", "rb", **base.options) as file:
+        xr.testing.assert_identical(xr.open_dataset(file, engine="h5netcdf").load(), data)
+
+
+def test_upath(base):
+    """Paths write, list, read and unlink."""
+    from upath import UPath
+
+    folder = UPath(base.url, **base.options)
+    (folder / "sub" / "a.txt").write_text("hello")
+
+    assert (folder / "sub" / "a.txt").read_text() == "hello"
+    assert [path.name for path in (folder / "sub").iterdir()] == ["a.txt"]
+    (folder / "sub" / "a.txt").unlink()
+    assert not (folder / "sub" / "a.txt").exists()
+
+
+def test_upath_is_an_address(base):
+    """A UPath names a place, with its options, wherever an address is asked for."""
+    from upath import UPath
+
+    plain = UPath(base.url.removeprefix("persist::"), **base.options.get("s3", {}))
+    FSSpecPersistence(plain).write_bytes("k", b"1")
+    other = FSSpecPersistence("memory://elsewhere")
+
+    assert other.read_bytes(plain / "k") == b"1"
+    assert other.exists(plain / "missing") is False
+
+
+def test_an_exception_publishes_nothing(base):
+    """Our promise holds through the door."""
+    with pytest.raises(ZeroDivisionError), fsspec.open(f"{base.url}/k", "wb", **base.options) as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+
+    fs, path = fsspec.core.url_to_fs(f"{base.url}/k", **base.options)
+    assert not fs.exists(path)
+
+
+def test_text_publishes_nothing_either(base):
+    """Also where fsspec would wrap the file for text."""
+    with pytest.raises(ZeroDivisionError), fsspec.open(f"{base.url}/k", "w", **base.options) as file:
+        file.write("half")
+        raise ZeroDivisionError
+
+    fs, path = fsspec.core.url_to_fs(f"{base.url}/k", **base.options)
+    assert not fs.exists(path)
+
+
+def test_trees_by_fsspec_calls(base, tmp_path):
+    """put, find, get and rm, recursively, by fsspec's own walking."""
+    source = tmp_path / "src"
+    (source / "sub").mkdir(parents=True)
+    (source / "a").write_bytes(b"1")
+    (source / "sub" / "b").write_bytes(b"2")
+    fs, root = fsspec.core.url_to_fs(f"{base.url}/tree", **base.options)
+    fs.put(f"{source}/", f"{root}/", recursive=True)
+
+    assert sorted(name[len(root) + 1 :] for name in fs.find(root)) == ["a", "sub/b"]
+    fs.get(f"{root}/", f"{tmp_path}/back/", recursive=True)
+    assert (tmp_path / "back" / "sub" / "b").read_bytes() == b"2"
+    fs.rm(root, recursive=True)
+    assert not fs.exists(root)
+
+
+def test_a_persistence_as_a_filesystem():
+    """Its paths are keys below the default prefix."""
+    persistence = FSSpecPersistence(f"memory://door-{uuid.uuid4().hex}")
+    fs = persistence.fsspec_filesystem()
+    fs.pipe_file("d/k", b"hello")
+
+    assert persistence.read_bytes("d/k") == b"hello"
+    assert fs.ls("d", detail=False) == ["d/k"]
+    assert fs.cat("d/k") == b"hello"
+    assert fs.info("d/k")["size"] == 5
+    assert fs.cat_file("d/k", -3, None) == b"llo"
+
+
+def test_the_door_pickles():
+    """Dask and multiprocessing send filesystems around."""
+    persistence = FSSpecPersistence(f"memory://door-{uuid.uuid4().hex}")
+    persistence.write_bytes("k", b"1")
+    fs = pickle.loads(pickle.dumps(persistence.fsspec_filesystem()))
+
+    assert fs.cat_file("k") == b"1"
+
+
+def test_missing_is_the_builtin_error(base):
+    """What fsspec's users catch is what they get."""
+    with pytest.raises(FileNotFoundError):
+        fsspec.open(f"{base.url}/missing", **base.options).open()

@@ -1,0 +1,48 @@
+"""The public types as a user's type checker sees them; checked by mypy and pyright strict, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import assert_type
+
+from persistence_fsspec import (
+    Capabilities,
+    DataPersistencePlugins,
+    FSSpecPersistence,
+    ObjectInfo,
+    ObjectNotFoundError,
+    Policy,
+    TransferReport,
+)
+
+p = FSSpecPersistence("s3://bucket/prefix", storage_options={"key": "k"}, policy=Policy(verify="readback", concurrency=4))
+FSSpecPersistence(Path("here"))
+FSSpecPersistence(storage_options=lambda url: {"token": url})
+
+report = p.put("folder", "name", recursive=True, include="*.txt", exclude=["a", "b"], progress=True)
+assert_type(report, TransferReport)
+assert_type(report.bytes, int)
+assert_type(report.to_json(), str)
+assert_type(p.get("name", Path("folder"), recursive=True), TransferReport)
+assert_type(p.exists("k"), bool)
+assert_type(p.info("k"), ObjectInfo)
+assert_type(p.info("k").size, "int | None")
+assert_type(p.read_bytes("k", start=0, end=5), bytes)
+assert_type(p.write_bytes("k", b"", overwrite=False), ObjectInfo)
+assert_type(p.listdir("k"), Iterator[str])
+assert_type(p.find("k", include="*.csv"), Iterator[ObjectInfo])
+assert_type(p.capabilities(), Capabilities)
+assert_type(p.child("k"), FSSpecPersistence)
+assert_type(p.url("k"), str)
+assert_type(p.sign("k", 60), str)
+
+DataPersistencePlugins.register_plugin("cf", FSSpecPersistence)
+
+try:
+    p.delete("k", missing_ok=True)
+except ObjectNotFoundError as exc:
+    assert_type(exc.url, str)
+    assert_type(exc.retryable, bool)
+    not_found: FileNotFoundError = exc

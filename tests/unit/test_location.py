@@ -1,0 +1,134 @@
+"""Addresses: what is a URL, what a key, what a local path."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persistence_fsspec import FSSpecPersistence, InvalidNameError
+from persistence_fsspec.location import is_url, local, parse, tidy_key
+
+
+@pytest.mark.parametrize(
+    ("url", "root", "key"),
+    [
+        ("s3://bucket/a/b.txt", "s3://bucket", "a/b.txt"),
+        ("s3://bucket", "s3://bucket", ""),
+        ("S3://bucket/x", "s3://bucket", "x"),
+        ("s3://bucket/a#b?c*[1]%41", "s3://bucket", "a#b?c*[1]%41"),
+        ("s3://bucket/x/http://y", "s3://bucket", "x/http://y"),
+        ("s3://bucket/a::b", "s3://bucket", "a::b"),
+        ("abfs://container@account.dfs.core.windows.net/x", "abfs://container@account.dfs.core.windows.net", "x"),
+        ("ftp://host:2121/dir/x", "ftp://host:2121", "dir/x"),
+        ("memory://a/b", "memory://", "a/b"),
+        ("file:///tmp/a b", "file://", "tmp/a b"),
+        ("http://host/a%20b%23c", "http://host", "a b#c"),
+        ("zip://in/x.txt::s3://b/a.zip", "zip://::s3://b/a.zip", "in/x.txt"),
+        ("zip::s3://b/a.zip", "zip://::s3://b/a.zip", ""),
+        ("simplecache::s3://b/x/y", "simplecache::s3://b", "x/y"),
+    ],
+)
+def test_urls_are_taken_apart(url, root, key):
+    """The root names the store, the key what lies in it, literally."""
+    place = parse(url)
+
+    assert (place.root, place.key) == (root, key)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://b/a/x",
+        "ftp://host:21/d/x",
+        "memory://a/x",
+        "file:///tmp/x",
+        "http://h/a%20b?sig=1",
+        "zip://x::s3://b/a.zip",
+        "simplecache::s3://b/x",
+    ],
+)
+def test_urls_come_back(url):
+    """What was taken apart can be put together."""
+    assert parse(url).url == url
+
+
+def test_a_password_is_never_printed():
+    """Neither by str nor by repr, nor in the root; it is only kept for connecting."""
+    place = parse("ftp://me:p@ss:word@host/x")
+
+    assert place.userinfo == "me:p@ss:word"
+    for text in (str(place), repr(place), place.url, place.root):
+        assert "ss:word" not in text
+    assert "me" in str(place)
+
+
+@given(st.text(min_size=1))
+def test_tidy_keys_never_leave_their_root(text):
+    """No part of a tidy key is a dot or two; otherwise the key is refused."""
+    for flat in (False, True):
+        try:
+            key = tidy_key(text, flat=flat)
+        except InvalidNameError:
+            continue
+        assert not {".", ".."} & set(key.split("/"))
+        assert "\0" not in key
+
+
+@pytest.mark.parametrize("name", ["..", "a/../b", "../x", "a/..", "./a", "a/.", "s3://b/../c", "file:///tmp/../etc"])
+def test_dots_are_refused_everywhere(name):
+    """Before anything is opened."""
+    persistence = FSSpecPersistence("memory://root")
+    if name.startswith("file:"):
+        assert parse(name).key == "etc"  # the working folder's own rule: a local path is made absolute first
+        return
+    with pytest.raises(InvalidNameError):
+        persistence.read_bytes(name)
+
+
+@given(st.lists(st.sampled_from(["a", "b.c", "d e", ".h"]), min_size=1, max_size=4), st.sampled_from(["/", "//", "///"]))
+def test_slashes_are_tidied_where_there_are_folders(parts, slash):
+    """Doubled, leading and trailing ones mean nothing."""
+    assert tidy_key(slash + slash.join(parts) + slash, flat=False) == "/".join(parts)
+
+
+def test_local_paths_are_recognised(tmp_path, monkeypatch):
+    """PathLike, a slash, a tilde and a drive letter are local; everything else is a key or a URL."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "f").write_bytes(b"local")
+    persistence = FSSpecPersistence("memory://addresses")
+    persistence.write_bytes("f", b"key")
+
+    assert persistence.read_bytes(pathlib.Path("f")) == b"local"
+    assert persistence.read_bytes(str(tmp_path / "f")) == b"local"
+    assert persistence.read_bytes("~/f") == b"local"
+    assert persistence.read_bytes((tmp_path / "f").as_uri()) == b"local"
+    assert persistence.read_bytes("f") == b"key"
+    assert persistence.read_bytes("memory://addresses/f") == b"key"
+
+
+def test_a_local_twin_is_mentioned(tmp_path, monkeypatch):
+    """A missing key whose name is a local file says what was meant, perhaps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").touch()
+
+    with pytest.raises(FileNotFoundError, match=r"local file 'data\.csv' exists"):
+        FSSpecPersistence("memory://addresses").read_bytes("data.csv")
+
+
+def test_local_keeps_links_and_trailing_slashes(tmp_path, monkeypatch):
+    """A relative path starts in the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    assert local("x/").names_folder
+    assert local("x").key == str(tmp_path / "x").lstrip(os.sep)
+
+
+def test_a_double_colon_alone_is_no_url():
+    """Only known chains begin one."""
+    assert not is_url("a::b")
+    assert is_url("zip::s3://b/x")
