@@ -8,16 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
 from fsspec.registry import known_implementations, registry
 
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.location import ALIASES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 StorageOptions = Mapping[str, Any] | Callable[[str], Mapping[str, Any]] | None
 
@@ -90,6 +84,11 @@ def profile_options(profile: str, protocol: str) -> dict[str, Any]:
     Raises:
         InvalidOptionError: No such file, or no such profile in it.
     """
+    if sys.version_info >= (3, 11):
+        import tomllib  # noqa: PLC0415 - only who has profiles pays for reading them
+    else:
+        import tomli as tomllib  # noqa: PLC0415
+
     path = config_file()
     try:
         text = path.read_text(encoding="utf-8")
@@ -109,4 +108,8 @@ def profile_options(profile: str, protocol: str) -> dict[str, Any]:
 def config_file() -> Path:
     """The user's own file: ``PERSISTENCE_FSSPEC_CONFIG``, else ``persistence.toml`` in the user's config directory."""
     named = os.environ.get(CONFIG_VARIABLE)
-    return Path(named) if named else platformdirs.user_config_path("persistence-fsspec", appauthor=False) / CONFIG_NAME
+    if named:
+        return Path(named)
+    import platformdirs  # noqa: PLC0415 - as above
+
+    return platformdirs.user_config_path("persistence-fsspec", appauthor=False) / CONFIG_NAME

@@ -13,7 +13,7 @@ from persistence_fsspec.errors import ChecksumMismatchError
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.transfer.report import TransferReport
 
-_LEFT_OUT: Final = ("__pycache__/", "site-packages/", "dist-packages/", "test/", "config-*/")
+_LEFT_OUT: Final = ("__pycache__/", "site-packages/", "dist-packages/", "config-*/")
 FOLDER: Final = "persist-demo"
 
 

@@ -31,7 +31,6 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import Dialect, dialect_for
-from persistence_fsspec.stores.dialects.http import HttpDialect
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.local import LocalStore
 from persistence_fsspec.stores.quirks import driver_name, traits
@@ -105,8 +104,7 @@ def _build(location: Location, options: Mapping[str, Any], policy: Policy, files
     if driver == "unknown":
         known = (_unknown(cls, capabilities), habits)
     dialect = dialect_for(driver)
-    if isinstance(dialect, HttpDialect):
-        dialect.query = location.query
+    dialect.query = location.query
     maker = _Maker(location, cls, {**habits.options, **options}, dialect, filesystem)
     connections = Connections(maker, known[0], heals=habits.heals, alive=dialect.alive, ready=_ready(filesystem, dialect))
     root = Location(location.protocol, location.root, query=location.query)

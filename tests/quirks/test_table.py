@@ -181,11 +181,11 @@ def test_broken_connections_are_replaced_where_they_do_not_heal():
     assert {d for d in KNOWN if not traits(d)[1].heals} == {"ftp", "paramiko", "sshfs", "smb"}
 
 
-def test_folders_are_looked_at_where_a_call_would_delete_them():
-    """Wherever rmdir, or deleting a file, was seen to take a tree, or to do nothing and say nothing."""
-    needing = {d for d in KNOWN if traits(d)[1].rmdir_needs_check}
+def test_objects_are_looked_at_where_deleting_says_nothing():
+    """Where deleting a missing object was seen to return None, or a folder to go with its tree, the type is asked first."""
+    needing = {"s3fs", "hdfs-native", "webhdfs", "webdav", "pyarrow"}
 
-    assert needing == {"webdav", "pyarrow", "sshfs", "webhdfs"}
+    assert {d for d in KNOWN if traits(d)[1].check_before_delete} >= needing
 
 
 def test_moving_onto_a_folder_is_checked_where_it_would_replace_it():

@@ -71,6 +71,9 @@ class Dialect:
     pins_reads = False
     """`read` names the version it wants; otherwise the store compares before and after."""
 
+    query = ""
+    """What followed ``?`` in the root's URL; only HTTP has that."""
+
     # --- opening ---
 
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002 - for subclasses

@@ -23,9 +23,6 @@ class HttpDialect(Dialect):
 
     pins_reads = True
 
-    def __init__(self) -> None:
-        self.query = ""
-
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """A login in the URL is basic authentication."""
         user, password = options.pop("username", None), options.pop("password", None)

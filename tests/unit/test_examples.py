@@ -1,0 +1,32 @@
+"""Each example runs, and prints what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("quickstart.py", ["2 copied", "run-1/plots/loss.svg", '{"loss": 0.25}', "as expected: not found"]),
+        ("wrap_a_filesystem.py", ["weights at memory://private/model.bin", "publish: atomic"]),
+    ],
+)
+def test_example_runs(script, words, tmp_path):
+    """In an empty folder, without arguments."""
+    done = subprocess.run([sys.executable, EXAMPLES / script], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert all(word in done.stdout for word in words), done.stdout
+
+
+def test_every_example_is_run():
+    """None is forgotten here."""
+    named = {"quickstart.py", "wrap_a_filesystem.py"}
+
+    assert {path.name for path in EXAMPLES.glob("*.py")} == named
