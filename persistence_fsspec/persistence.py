@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
 from persistence_fsspec import config
+from persistence_fsspec.addresses import Address, Addresses, Place
+from persistence_fsspec.addresses import default_prefix as place_of_keys
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     InvalidNameError,
@@ -18,14 +20,13 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PersistenceError,
     UnsupportedPersistenceOp,
-    translated,
+    redact,
 )
 from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
-from persistence_fsspec.location import Location, is_local_path, is_url, local, parse, tidy_key, url_and_options
+from persistence_fsspec.location import is_local_path, is_url, local, parse, url_and_options
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.store import ObjectInfo, Store
-from persistence_fsspec.stores.opening import open_store
 from persistence_fsspec.transfer.engine import run
 from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
 from persistence_fsspec.transfer.progress import as_progress
@@ -34,32 +35,6 @@ from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 EMBEDDED: Final = ".persistence"
 """Folder of the embedded default, in the working folder."""
-
-Address = str | os.PathLike[str]
-"""A URL, a local path, a key under the default prefix, or a ``UPath``."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """An address made concrete."""
-
-    store: Store
-    location: Location
-    key: str
-    prefix: str | None
-    """Key of the default prefix when the address was a key below it; then names are handed back as such keys."""
-
-    @property
-    def url(self) -> str:
-        return self.store.url(self.key)
-
-    def name_of(self, key: str) -> str:
-        """What to hand back for a key: of the same kind as the address, and always readable again."""
-        if self.prefix is not None:
-            name = key[len(self.prefix) :].lstrip("/") if self.prefix else key
-            if name and not is_url(name) and not is_local_path(name):
-                return name
-        return self.location.with_key(key).url
 
 
 class FSSpecPersistence(DataPersistence):
@@ -107,16 +82,10 @@ class FSSpecPersistence(DataPersistence):
             default_prefix, upath_options = taken
             if storage_options is None and upath_options:
                 storage_options = upath_options
-        self._lazy_folder: Path | None = None
-        if default_prefix is None and filesystem is None:
-            self._lazy_folder = Path.cwd() / EMBEDDED
-            self._prefix: Location | None = local(self._lazy_folder / "data")
-        elif default_prefix is None:
-            self._prefix = parse(f"{_protocol_of(filesystem)}://")
-        else:
-            self._prefix = _located(default_prefix, filesystem)
-        given = None if default_prefix is None else str(default_prefix)
-        super().__init__(name=name, default_prefix=given)
+        embedded = Path.cwd() / EMBEDDED
+        self._prefix = place_of_keys(default_prefix, filesystem, embedded / "data")
+        self._lazy_folder = embedded if default_prefix is None and filesystem is None else None
+        super().__init__(name=name, default_prefix=None if default_prefix is None else str(default_prefix))
         config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)
         self._storage_options, self._profile = storage_options, profile
         self._policy, self._filesystem = policy or Policy(), filesystem
@@ -134,8 +103,7 @@ class FSSpecPersistence(DataPersistence):
         """
         protocol = DataPersistencePlugins.get_protocol(url)
         below = config.profile_options(self._profile, protocol) if self._profile else {}
-        default = self._prefix.protocol if self._prefix else None
-        return {**below, **config.resolve_options(self._storage_options, url, protocol, default)}
+        return {**below, **config.resolve_options(self._storage_options, url, protocol, self._prefix.protocol)}
 
     def wrap(self, store: Store) -> Store:
         """Put layers around a store; a subclass may add its own."""
@@ -260,35 +228,24 @@ class FSSpecPersistence(DataPersistence):
         with self._helpful(src):
             info = source.store.info(source.key)
             if not info.is_folder and source.store is target.store and source.store.capabilities.rename:
-                return self._rename(source, self._into(source, target))
+                exact = target.inside(source.key.rpartition("/")[2]) if target.names_folder else target
+                return self._rename(source, exact)
             report = self._transfer("move", source, target, recursive=recursive)
         delete_files(source.store, (file.key for file in report.copied), self._policy, url=source.url)
         if info.is_folder:
             delete_folders(source.store, source.key)
         return report
 
-    def _rename(self, source: _Place, target: _Place) -> TransferReport:
+    def _rename(self, source: Place, target: Place) -> TransferReport:
         source.store.rename(source.key, target.key)
         moved = FileOutcome(source=source.url, target=target.url, status="copied")
         return TransferReport(operation="move", source=source.url, target=target.url, files=(moved,))
 
-    def _into(self, source: _Place, target: _Place) -> _Place:
-        """The exact place of a single file."""
-        if not self._names_folder(target):
-            return target
-        key = "/".join(part for part in (target.key, source.key.rpartition("/")[2]) if part)
-        return replace(target, key=key)
-
-    def _names_folder(self, place: _Place) -> bool:
-        if place.location.names_folder or not place.key or place.key == place.prefix:
-            return True
-        return place.location.protocol == "file" and os.path.isdir(f"/{place.key}")
-
     def _transfer(
         self,
         operation: str,
-        source: _Place,
-        target: _Place,
+        source: Place,
+        target: Place,
         *,
         recursive: bool,
         overwrite: bool = True,
@@ -306,7 +263,7 @@ class FSSpecPersistence(DataPersistence):
             source_key=source.key,
             target=target.store,
             target_key=target.key,
-            into_folder=self._names_folder(target),
+            into_folder=target.names_folder,
             recursive=recursive,
             include=include,
             exclude=exclude,
@@ -386,14 +343,14 @@ class FSSpecPersistence(DataPersistence):
         entries = self._primed(place, place.store.find(place.key), path)
         return (replace(entry, key=place.name_of(entry.key)) for entry in entries if wanted(entry.key[length:]))
 
-    def _primed(self, place: _Place, entries: Iterator[ObjectInfo], path: Address) -> Iterator[ObjectInfo]:
+    def _primed(self, place: Place, entries: Iterator[ObjectInfo], path: Address) -> Iterator[ObjectInfo]:
         """Take the first entry now, so that errors come from the call."""
         try:
             with self._helpful(path):
                 first = next(entries, None)
         except ObjectNotFoundError:
             # An untouched default prefix is empty; a missing bucket is an error.
-            if place.prefix is None or place.key != place.prefix:
+            if not place.is_prefix:
                 raise
             if self._lazy_folder is None and place.store.capabilities.flat:
                 place.store.info("")
@@ -451,7 +408,7 @@ class FSSpecPersistence(DataPersistence):
         """
         if isinstance(data, str):
             raise TypeError("write_bytes takes bytes; encode the text, or use open(path, 'w')")
-        place = self._writable(path)
+        place = self._place(path).require_object()
         writer = place.store.writer(
             place.key, size=len(memoryview(data).cast("B")), overwrite=overwrite, if_match=if_match, metadata=metadata
         )
@@ -479,7 +436,7 @@ class FSSpecPersistence(DataPersistence):
             if kind == "r":
                 place = self._place(path)
                 return open_reader(place.store, place.key, mode, encoding)
-            place = self._writable(path)
+            place = self._place(path).require_object()
             if kind == "a":
                 return open_writer(Appender(place.store, place.key), mode, encoding)
             return open_writer(place.store.writer(place.key, overwrite=kind == "w"), mode, encoding)
@@ -490,7 +447,7 @@ class FSSpecPersistence(DataPersistence):
         Raises:
             UnsupportedPersistenceOp: The store cannot, or would lose what is there.
         """
-        place = self._writable(path)
+        place = self._place(path).require_object()
         place.store.append(place.key, bytes(data))
 
     def delete(self, path: Address, *, recursive: bool = False, missing_ok: bool = False) -> None:
@@ -556,7 +513,7 @@ class FSSpecPersistence(DataPersistence):
             add_prefix: Put the default prefix in front.
             paths: Names.
         """
-        prefix = (self.default_prefix or (self._prefix.url if self._prefix else "")) if add_prefix else ""
+        prefix = (self.default_prefix or self._prefix.url) if add_prefix else ""
         parts = [*([prefix] if prefix else []), *(p.strip("/") if prefix else p for p in paths)]
         joined = "/".join(
             part.rstrip("/") if i < len(parts) - 1 and not part.endswith("://") else part for i, part in enumerate(parts)
@@ -564,7 +521,7 @@ class FSSpecPersistence(DataPersistence):
         joined = joined.replace(":///", "://", 1) if prefix.endswith("://") and "file" not in prefix else joined
         if not add_protocol or is_url(joined):
             return joined
-        return f"{self._prefix.protocol if self._prefix else 'file'}://{joined}"
+        return f"{self._prefix.protocol}://{joined}"
 
     def fsspec_filesystem(self) -> Any:
         """This persistence as an fsspec filesystem, whose paths are keys below the default prefix."""
@@ -579,72 +536,41 @@ class FSSpecPersistence(DataPersistence):
 
     # --- from an address to a place ---
 
-    def _place(self, address: Address) -> _Place:
+    @property
+    def _addresses(self) -> Addresses:
+        return Addresses(
+            prefix=self._prefix,
+            policy=self._policy,
+            options_for=self.options_for,
+            wrap=self.wrap,
+            filesystem=self._filesystem,
+            lazy_folder=self._lazy_folder,
+        )
+
+    def _place(self, address: Address) -> Place:
         taken = url_and_options(address)
         if taken:
-            return self._at(parse(taken[0]) if is_url(taken[0]) else local(taken[0]), taken[1])
-        if isinstance(address, os.PathLike):
-            return self._at(local(address))
+            url, options = taken
+            return self._addresses.at(parse(url) if is_url(url) else local(url), options)
+        if isinstance(address, os.PathLike) or is_local_path(address):
+            return self._addresses.at(local(address))
         if is_url(address):
-            return self._owner(address)._at(parse(address))
-        if is_local_path(address):
-            return self._at(local(address))
-        prefix = self._prefix
-        if prefix is None:
-            raise InvalidNameError(f"{address!r}: there is no default prefix to look below")
-        return self._below(prefix, address)
+            return self._owner(address)._addresses.at(parse(address))
+        return self._addresses.below(address)
 
-    def _below(self, prefix: Location, name: str) -> _Place:
-        store = self._store(prefix)
-        flat = store.capabilities.flat
-        with translated("", store.url(prefix.key)):
-            base = tidy_key(prefix.key, flat=flat)
-            key = tidy_key(name, flat=flat)
-        full = "/".join(part for part in (base, key) if part)
-        slash = "/" if name.endswith("/") else ""
-        return _Place(store, prefix.with_key(f"{full}{slash}"), full, base)
-
-    def _at(self, location: Location, options: Mapping[str, Any] | None = None) -> _Place:
-        store = self._store(location, options)
-        key = tidy_key(location.key, flat=store.capabilities.flat)
-        return _Place(store, location, key, None)
-
-    def _local_place(self, address: Address) -> _Place:
+    def _local_place(self, address: Address) -> Place:
         """A plain string is a local path here: the source of `put`, the target of `get`."""
         if isinstance(address, str) and not is_url(address):
-            return self._at(local(address))
+            return self._addresses.at(local(address))
         place = self._place(address)
         if place.location.protocol != "file":
             raise InvalidNameError(
-                f"{place.url} is not on this machine", hint="put() and get() move between this machine and a store; use copy()."
+                f"{place.url} is not on this machine",
+                hint="put() and get() move between this machine and a store; use copy().",
             )
         return place
 
-    def _store(self, location: Location, options: Mapping[str, Any] | None = None) -> Store:
-        prefix = self._prefix
-        if not location.userinfo and prefix is not None and prefix.root == location.root:
-            location = replace(location, userinfo=prefix.userinfo)  # names we handed out carry no password
-        mine = self._filesystem if self._serves(location.protocol) else None
-        lazy = self._lazy_folder if prefix is not None and location.root == prefix.root else None
-        if lazy is not None and not location.key.startswith(prefix.key if prefix else ""):
-            lazy = None
-        known = {} if mine is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
-        return self.wrap(open_store(location, known, self._policy, filesystem=mine, lazy_folder=lazy))
-
-    def _serves(self, protocol: str) -> bool:
-        """Whether the given filesystem is for this protocol; one that names none is for the default prefix's."""
-        if self._filesystem is None:
-            return False
-        names = _protocols(self._filesystem)
-        if names == ("abstract",) and self._prefix is not None:
-            names = (self._prefix.protocol,)
-        return config.canonical(protocol) in {config.canonical(name) for name in names}
-
-    def _writable(self, path: Address) -> _Place:
-        place = self._place(path)
-        if not place.key or place.key == place.prefix or place.location.names_folder:
-            raise IsAFolderError("names a folder, not an object", operation="write", url=place.url)
-        return place
+    # --- other classes in the registry ---
 
     def _owner(self, url: str) -> FSSpecPersistence:
         """Another `FSSpecPersistence` class registered for this protocol speaks for it."""
@@ -653,7 +579,7 @@ class FSSpecPersistence(DataPersistence):
             return self
         if not issubclass(found, FSSpecPersistence):
             raise UnsupportedPersistenceOp(
-                f"{found.__name__} serves this protocol, and only has Flyte's five operations", url=url
+                f"{found.__name__} serves this protocol, and only has Flyte's five operations", url=redact(url)
             )
         owner: FSSpecPersistence = _instance(found)
         return owner
@@ -666,7 +592,7 @@ class FSSpecPersistence(DataPersistence):
         return None if found is None or issubclass(found, FSSpecPersistence) else _instance(found)
 
     def _registered(self, url: str) -> type[Any] | None:
-        if self._serves(DataPersistencePlugins.get_protocol(url)):
+        if self._addresses.serves(DataPersistencePlugins.get_protocol(url)):
             return None
         found = DataPersistencePlugins.find_plugin(url)
         return None if found is FSSpecPersistence or isinstance(self, found) else found
@@ -686,23 +612,6 @@ class FSSpecPersistence(DataPersistence):
                     f"For the file, say pathlib.Path({str(address)!r})."
                 )
             raise
-
-
-def _located(address: Address, filesystem: Any) -> Location:
-    if isinstance(address, str) and is_url(address):
-        return parse(address)
-    if filesystem is not None and not isinstance(address, os.PathLike):
-        return parse(f"{_protocol_of(filesystem)}://{str(address).lstrip('/')}")
-    return local(address)
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    found = filesystem.protocol
-    return (found,) if isinstance(found, str) else tuple(found)
-
-
-def _protocol_of(filesystem: Any) -> str:
-    return _protocols(filesystem)[0]
 
 
 _instances: dict[type[Any], Any] = {}

@@ -117,7 +117,7 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if "r" in mode:
             return self.adapter.open(self._address(path), mode)
-        place = self.adapter._writable(self._address(path))
+        place = self.adapter._place(self._address(path)).require_object()
         if "a" in mode:
             return _DoorWriter(Appender(place.store, place.key))
         return _DoorWriter(place.store.writer(place.key, overwrite="x" not in mode))

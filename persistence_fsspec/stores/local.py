@@ -269,8 +269,9 @@ class LocalWriter:
             self._target.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError as exc:
             raise NotAFolderError(f"{self._target.parent} is a file") from exc
-        self._partial = local_path(partial_key(key))
-        self.raw = self._partial.open("xb", buffering=0)
+        partial = local_path(partial_key(key))
+        self.raw = io.FileIO(os.fspath(partial), "xb")
+        self._partial: Path | None = partial
 
     def write(self, data: bytes) -> None:
         """Append to the partial file."""
@@ -281,7 +282,7 @@ class LocalWriter:
 
     def read_back(self) -> Iterator[bytes]:
         """Read the partial file."""
-        with self._store._translated("read back", self._key), self._partial.open("rb", buffering=0) as file:
+        with self._store._translated("read back", self._key), io.FileIO(os.fspath(self.raw.name)) as file:
             while data := file.read(self._piece):
                 yield data
 
@@ -295,29 +296,31 @@ class LocalWriter:
             self.abort()
 
     def _finish(self) -> None:
+        partial = self.raw.name
         with contextlib.suppress(FileNotFoundError):
-            os.chmod(self._partial, stat.S_IMODE(os.stat(self._target).st_mode))  # a replacement keeps its mode
+            os.chmod(partial, stat.S_IMODE(os.stat(self._target).st_mode))  # a replacement keeps its mode
         if self._fsync:
             os.fsync(self.raw.fileno())
         self.raw.close()
         if self._overwrite:
             _refuse_folder(self._target)
-            os.replace(self._partial, self._target)
+            os.replace(partial, self._target)
+            self._partial = None
         else:
             # link() refuses an existing name atomically and shows a complete file; rename() would replace it.
-            os.link(self._partial, self._target)
-            self._partial.unlink()
+            os.link(partial, self._target)
         if self._fsync:
             _fsync_folder(self._target.parent)
 
     def abort(self) -> None:
         """Remove the partial file."""
-        if not self.raw.closed:
-            self.raw.close()
-        self._partial.unlink(missing_ok=True)
+        self.raw.close()
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
     def __del__(self) -> None:
-        if hasattr(self, "raw") and not self.raw.closed:
+        if hasattr(self, "raw"):
             self.abort()
 
 

@@ -36,6 +36,11 @@ def gcs(gcs_server):
 
 
 @pytest.fixture
+def azure(azure_server):
+    return ServerHarness(azure_server)
+
+
+@pytest.fixture
 def ftp(ftp_server):
     return ServerHarness(ftp_server)
 

@@ -1,16 +1,34 @@
-"""Azure Blob Storage through adlfs, and its client where adlfs has no word for it."""
+"""Azure Blob Storage, by single calls of the client that adlfs is built on.
+
+adlfs takes every path for a URL and so loses characters of it (``?`` and ``#``
+at the end, line breaks, all of ``?versionid=...``). Its client takes the names
+of container and blob as they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import IO, Any
+import asyncio
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import IO, Any, Final
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.errors import (
+    ConflictError,
+    InvalidNameError,
+    IsAFolderError,
+    NotAFolderError,
+    ObjectExistsError,
+    StoreError,
+    UnsupportedPersistenceOp,
+)
 from persistence_fsspec.store import Digest, ObjectInfo
-from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, plain_etag
+from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, plain_etag
+
+_BLOCKS_MAX: Final = 50_000
+_DECOMPRESS_SINCE: Final = (12, 24)
 
 
 class AbfsDialect(ObjectDialect):
@@ -18,33 +36,60 @@ class AbfsDialect(ObjectDialect):
 
     pins_reads = True
 
+    # --- looking ---
+
     def info(self, fs: Any, path: str) -> ObjectInfo:
-        """With the caller's metadata."""
-        raw = fs.info(path)
-        found = self.describe(raw)
-        return found if found.is_folder else replace(found, metadata=dict(raw.get("metadata") or {}))
+        """HEAD; where there is no blob, one name below it proves a folder."""
+        container, blob = _split(path)
+        found = sync(fs.loop, _properties, fs, container, blob) if blob else None
+        if found is not None:
+            return _describe(container, found)
+        # Without a blob's name: a container that is missing cannot be listed, an empty one can.
+        if not sync(fs.loop, _holds_something, fs, container, f"{blob}/" if blob else "") and blob:
+            raise FileNotFoundError(path)
+        return ObjectInfo(key=path, kind="folder")
 
-    def version(self, raw: Mapping[str, Any]) -> str | None:
-        """The ETag."""
-        return plain_etag(raw.get("etag"))
+    def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """Pages of one level."""
+        container, blob = _split(path)
+        empty, markers = True, set()
+        for page in _pages(fs, container, blob, flat=False):
+            for raw in page:
+                empty = False
+                if _is_prefix(raw):
+                    found = ObjectInfo(key=f"{container}/{raw.name[:-1]}", kind="folder")
+                else:
+                    found = _describe(container, raw)
+                if found.key.endswith("/") or found.key in markers:
+                    continue
+                if found.is_folder:
+                    markers.add(found.key)
+                yield found
+        if empty and blob and not self.info(fs, path).is_folder:
+            raise NotAFolderError("is a file")
 
-    def digest(self, raw: Mapping[str, Any]) -> Digest | None:
-        """Content-MD5: a bytearray, and missing for blobs written in blocks."""
-        settings = raw.get("content_settings") or {}
-        value = settings.get("content_md5") if hasattr(settings, "get") else getattr(settings, "content_md5", None)
-        return ("md5", bytes(value).hex()) if value else None
+    def find(self, fs: Any, path: str) -> Iterator[ObjectInfo] | None:
+        """Pages of everything below, one after the other."""
+        container, blob = _split(path)
+        found = (_describe(container, raw) for page in _pages(fs, container, blob, flat=True) for raw in page)
+        return (entry for entry in found if not entry.is_folder and not entry.key.endswith("/"))
+
+    # --- reading ---
 
     def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:
         """On condition of the ETag."""
         if end is not None and end <= (start or 0):
             return b""
-        data: bytes = sync(fs.loop, _download, fs, path, start or 0, end, pin.version if pin else None)
+        data: bytes = sync(fs.loop, _download, fs, *_split(path), start or 0, end, pin.version if pin else None)
         return data
 
-    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
-        """Blocks; only closing lists them, so an abandoned file is never seen."""
-        more = {"metadata": dict(metadata)} if metadata else {}
-        return FileSink(fs.open(path, "wb", block_size=self.object_part_size, **more))
+    # --- writing ---
+
+    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> _Blocks:
+        """Blocks; only closing lists them, so an abandoned upload is never seen."""
+        # A tenth is spare: the size is what the caller expects, not what comes.
+        part = max(self.object_part_size, -(-(size or 0) // (_BLOCKS_MAX * 9 // 10)))
+        return _Blocks(fs, path, part, metadata)
 
     def write_object(
         self,
@@ -56,25 +101,246 @@ class AbfsDialect(ObjectDialect):
         if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """One upload."""
-        data = body if isinstance(body, bytes) else body.read()
-        more = {"metadata": dict(metadata)} if metadata else {}
-        try:
-            fs.pipe_file(path, data, mode="create" if create else "overwrite", **more)
-        except FileExistsError as exc:
+        """One upload; what is too large for one goes by blocks, of which the last call is on condition."""
+        if isinstance(body, bytes):
+            sync(fs.loop, _upload, fs, *_split(path), body, create, dict(metadata or {}))
+            return
+        blocks = _Blocks(fs, path, self.object_part_size, metadata, create=create)
+        while data := body.read(self.object_part_size):
+            blocks.write(data)
+        blocks.close()
+
+    def copy(self, fs: Any, source: str, target: str) -> None:
+        """Inside the service."""
+        sync(fs.loop, _copy, fs, _split(source), _split(target))
+
+    def delete(self, fs: Any, path: str) -> None:
+        """One blob."""
+        sync(fs.loop, _delete, fs, *_split(path))
+
+    def sign(self, fs: Any, path: str, seconds: int) -> str:
+        """By the account's key; other credentials cannot vouch for somebody else."""
+        from azure.storage.blob import BlobSasPermissions, generate_blob_sas  # noqa: PLC0415 - loaded with the driver
+
+        container, blob = _split(path)
+        account = fs.service_client.credential
+        if not hasattr(account, "account_key"):
+            raise UnsupportedPersistenceOp("signing a URL needs the account's key, and there is none here")
+        token = generate_blob_sas(
+            account_name=account.account_name,
+            account_key=account.account_key,
+            container_name=container,
+            blob_name=blob,
+            permission=BlobSasPermissions(read=True),
+            expiry=datetime.now(tz=timezone.utc) + timedelta(seconds=seconds),
+        )
+        return f"{_client(fs, container, blob).url}?{token}"
+
+
+class _Blocks:
+    """One upload in blocks with names of its own, so that two writers of one blob never mix.
+
+    adlfs' own file is not used: it commits what it holds when it is garbage collected.
+    Blocks that are never committed disappear after a week; nothing lists or removes them before.
+    """
+
+    def __init__(self, fs: Any, path: str, part: int, metadata: Mapping[str, str] | None, *, create: bool = False) -> None:
+        self._fs, self._where, self._part = fs, _split(path), part
+        self._metadata, self._create = dict(metadata or {}), create
+        self._buffer = bytearray()
+        self._ids: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        """Collect, and send whole blocks."""
+        self._buffer += data
+        while len(self._buffer) >= self._part:
+            self._stage(self._part)
+
+    def close(self) -> None:
+        """Send the rest, and make the blob of all blocks."""
+        if self._buffer:
+            self._stage(len(self._buffer))
+        sync(self._fs.loop, _commit, self._fs, *self._where, self._ids, self._create, self._metadata)
+
+    def abort(self) -> None:
+        """Forget the blocks."""
+        self._buffer, self._ids = bytearray(), []
+
+    def _stage(self, size: int) -> None:
+        block, data = uuid.uuid4().hex, bytes(self._buffer[:size])
+        sync(self._fs.loop, _stage, self._fs, *self._where, block, data)
+        self._ids.append(block)
+        del self._buffer[:size]
+        # A blob has 50,000 blocks at most; growing ones make room for 5 TB of unknown length.
+        if len(self._ids) % (_BLOCKS_MAX // 5) == 0:
+            self._part *= 2
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The container, and the name of the blob, which keeps every character."""
+    container, _, blob = path.lstrip("/").partition("/")
+    if not container:
+        raise InvalidNameError("the URL names no container: abfs://container/name")
+    return container, blob
+
+
+def _client(fs: Any, container: str, blob: str) -> Any:
+    return fs.service_client.get_blob_client(container, blob)
+
+
+def _limits(fs: Any) -> dict[str, Any]:
+    """The time limits the caller gave to the driver."""
+    return dict(getattr(fs, "_timeout_kwargs", {}))
+
+
+# --- listings ---
+
+
+def _pages(fs: Any, container: str, blob: str, *, flat: bool) -> Iterator[list[Any]]:
+    client = fs.service_client.get_container_client(container)
+    listing = client.list_blobs if flat else client.walk_blobs
+    # The metadata tell the folders of hierarchical accounts from files.
+    pages = listing(name_starts_with=f"{blob}/" if blob else None, include=["metadata"]).by_page()
+    while (page := sync(fs.loop, _next_page, pages)) is not None:
+        yield page
+
+
+async def _next_page(pages: Any) -> list[Any] | None:
+    try:
+        page = await pages.__anext__()
+    except StopAsyncIteration:
+        return None
+    return [raw async for raw in page]
+
+
+async def _holds_something(fs: Any, container: str, prefix: str) -> bool:
+    client = fs.service_client.get_container_client(container)
+    async for _ in client.list_blobs(name_starts_with=prefix or None, results_per_page=1):
+        return True
+    return False
+
+
+def _is_prefix(raw: Any) -> bool:
+    from azure.storage.blob.aio import BlobPrefix  # noqa: PLC0415 - loaded with the driver
+
+    return isinstance(raw, BlobPrefix)
+
+
+def _describe(container: str, raw: Any) -> ObjectInfo:
+    key, metadata = f"{container}/{raw.name}", dict(raw.metadata or {})
+    if _marks_folder(metadata):
+        return ObjectInfo(key=key, kind="folder", modified=raw.last_modified)
+    return ObjectInfo(
+        key=key,
+        size=raw.size,
+        modified=raw.last_modified,
+        version=plain_etag(raw.etag),
+        digest=_digest(raw),
+        # adlfs says of each of its files that it is one; that is not the caller's text.
+        metadata={name: value for name, value in metadata.items() if name != "is_directory"},
+    )
+
+
+def _marks_folder(metadata: Mapping[str, str] | None) -> bool:
+    """An empty blob in the place of a folder: hierarchical accounts and Hadoop make them, and adlfs once did."""
+    marks = {name.lower(): value for name, value in (metadata or {}).items()}
+    return "true" in {marks.get("hdi_isfolder"), marks.get("is_directory")}
+
+
+def _digest(raw: Any) -> Digest | None:
+    """Content-MD5: a bytearray, and missing for blobs written in blocks."""
+    value = raw.content_settings.content_md5 if raw.content_settings else None
+    return ("md5", bytes(value).hex()) if value else None
+
+
+# --- one request each, inside the driver's loop ---
+
+
+async def _properties(fs: Any, container: str, blob: str) -> Any:
+    from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - loaded with the driver
+
+    try:
+        return await _client(fs, container, blob).get_blob_properties()
+    except ResourceNotFoundError:
+        return None
+
+
+async def _download(fs: Any, container: str, blob: str, start: int, end: int | None, etag: str | None) -> bytes:
+    from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
+
+    wanted: dict[str, Any] = {**_as_stored(), **_limits(fs)}
+    if etag:
+        wanted.update(etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified)
+    # No range from the beginning to the end: an empty blob has none (416).
+    if start or end is not None:
+        wanted.update(offset=start, length=None if end is None else end - start)
+    answer = await _client(fs, container, blob).download_blob(max_concurrency=fs.max_concurrency or 1, **wanted)
+    if _marks_folder(answer.properties.metadata):
+        raise IsAFolderError("is a folder")
+    data = exactly(await answer.readall(), answer.size)
+    if len(data) > answer.size:
+        raise UnsupportedPersistenceOp(
+            "this azure-storage-blob unpacks blobs that have a Content-Encoding, so their bytes cannot be had",
+            hint=f"azure-storage-blob {'.'.join(map(str, _DECOMPRESS_SINCE))} and later can be told not to.",
+        )
+    return data
+
+
+def _as_stored() -> dict[str, bool]:
+    """Ask for the bytes as they are, where the client understands it; it would unpack what says ``gzip``."""
+    from azure.storage.blob import __version__  # noqa: PLC0415 - loaded with the driver
+
+    release = tuple(int(part) for part in __version__.split(".")[:2])
+    return {"decompress": False} if release >= _DECOMPRESS_SINCE else {}
+
+
+async def _upload(fs: Any, container: str, blob: str, data: bytes, create: bool, metadata: dict[str, str]) -> None:  # noqa: FBT001
+    from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - loaded with the driver
+
+    try:
+        await _client(fs, container, blob).upload_blob(
+            data, length=len(data), overwrite=not create, metadata=metadata or None, **_limits(fs)
+        )
+    except ResourceExistsError as exc:
+        if create:
             raise ObjectExistsError("exists already, and overwrite=False") from exc
+        raise
 
 
-async def _download(fs: Any, path: str, start: int, end: int | None, etag: str | None) -> bytes:
-    from azure.core import MatchConditions  # noqa: PLC0415 - the driver's own client, loaded with it
+async def _stage(fs: Any, container: str, blob: str, block: str, data: bytes) -> None:
+    await _client(fs, container, blob).stage_block(block, data, length=len(data), **_limits(fs))
 
-    container, blob, _ = fs.split_path(path)
-    condition = {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified} if etag else {}
-    async with fs.service_client.get_blob_client(container, blob) as client:
-        if start == 0 and end is None:
-            answer = await client.download_blob(**condition)
-        else:
-            length = None if end is None else end - start
-            answer = await client.download_blob(offset=start, length=length, **condition)
-        data: bytes = await answer.readall()
-        return data
+
+async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bool, metadata: dict[str, str]) -> None:  # noqa: FBT001
+    from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
+    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError  # noqa: PLC0415
+    from azure.storage.blob import BlobBlock  # noqa: PLC0415
+
+    condition = {"match_condition": MatchConditions.IfMissing} if create else {}
+    blocks = [BlobBlock(block_id=name) for name in ids]
+    try:
+        await _client(fs, container, blob).commit_block_list(blocks, metadata=metadata or None, **condition, **_limits(fs))
+    except HttpResponseError as exc:
+        # Whoever commits first throws away the waiting blocks of all others.
+        lost = exc.error_code == "InvalidBlockList"
+        if create and (isinstance(exc, (ResourceExistsError, ResourceModifiedError)) or lost):
+            raise ObjectExistsError("exists already, and overwrite=False") from exc
+        if lost:
+            raise ConflictError("somebody else wrote this blob at the same time; theirs is what is stored") from exc
+        raise
+
+
+async def _copy(fs: Any, source: tuple[str, str], target: tuple[str, str]) -> None:
+    new = _client(fs, *target)
+    answer = await new.start_copy_from_url(_client(fs, *source).url)
+    status, pause = answer.get("copy_status"), 0.05
+    while status == "pending":  # large blobs, and other accounts
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2.0)
+        status = (await new.get_blob_properties()).copy.status
+    if status != "success":
+        raise StoreError(f"the copy ended as {status!r}")
+
+
+async def _delete(fs: Any, container: str, blob: str) -> None:
+    await _client(fs, container, blob).delete_blob(**_limits(fs))

@@ -1,0 +1,163 @@
+"""From what a caller writes to a place: a store, and a key in it.
+
+One rule for all operations: a name with ``://`` (or a chain) is a URL; a
+``PathLike``, ``/…``, ``~…`` and a drive letter are local; a ``UPath`` brings its
+options; anything else is a key below the default prefix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from persistence_fsspec import config
+from persistence_fsspec.errors import IsAFolderError, translated
+from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, parse, tidy_key
+from persistence_fsspec.policy import Policy
+from persistence_fsspec.store import Store
+from persistence_fsspec.stores.opening import open_store
+
+Address = str | os.PathLike[str]
+"""A URL, a local path, a key under the default prefix, or a ``UPath``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An address made concrete.
+
+    Attributes:
+        store: Where it is.
+        location: As it was addressed; tells whether the address ended in a slash.
+        key: In the store, tidy; empty for its root.
+        prefix: Key of the default prefix when the address was a key below it. Then names are handed back as such keys.
+    """
+
+    store: Store
+    location: Location
+    key: str
+    prefix: str | None
+
+    @property
+    def url(self) -> str:
+        """Without credentials."""
+        return self.store.url(self.key)
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it is the default prefix itself."""
+        return self.prefix is not None and self.key == self.prefix
+
+    @property
+    def names_folder(self) -> bool:
+        """A single file put here goes inside, under its own name."""
+        if self.location.names_folder or not self.key or self.is_prefix:
+            return True
+        return self.location.protocol == "file" and local_path(self.key).is_dir()
+
+    def inside(self, name: str) -> Place:
+        """The place of a name in this folder."""
+        return replace(self, key="/".join(part for part in (self.key, name) if part))
+
+    def name_of(self, key: str) -> str:
+        """What to hand back for a key: of the same kind as the address, and always readable again."""
+        if self.prefix is not None:
+            name = key[len(self.prefix) :].lstrip("/") if self.prefix else key
+            if name and not is_url(name) and not is_local_path(name):
+                return name
+        return self.location.with_key(key).url
+
+    def require_object(self) -> Place:
+        """This place, when it can name an object.
+
+        Raises:
+            IsAFolderError: It is a prefix, a root, or ends in a slash.
+        """
+        if not self.key or self.is_prefix or self.location.names_folder:
+            raise IsAFolderError("names a folder, not an object", operation="write", url=self.url)
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """How one persistence understands addresses.
+
+    Attributes:
+        prefix: Where keys lie.
+        policy: Travels with the stores.
+        options_for: The driver's options for a URL.
+        wrap: Puts layers around a store.
+        filesystem: A ready fsspec instance, used for its protocol.
+        lazy_folder: The embedded default's folder, when the prefix lies in it.
+    """
+
+    prefix: Location
+    policy: Policy
+    options_for: Callable[[str], Mapping[str, Any]]
+    wrap: Callable[[Store], Store]
+    filesystem: Any = None
+    lazy_folder: Path | None = None
+
+    def below(self, name: str) -> Place:
+        """A key below the prefix.
+
+        Raises:
+            InvalidNameError: It would leave the prefix.
+        """
+        store = self.open(self.prefix)
+        flat = store.capabilities.flat
+        with translated("", store.url(self.prefix.key)):
+            base, key = tidy_key(self.prefix.key, flat=flat), tidy_key(name, flat=flat)
+        full = "/".join(part for part in (base, key) if part)
+        return Place(store, self.prefix.with_key(f"{full}/" if name.endswith("/") else full), full, base)
+
+    def at(self, location: Location, options: Mapping[str, Any] | None = None) -> Place:
+        """A place by itself.
+
+        Raises:
+            InvalidNameError: Its key would leave its root.
+        """
+        store = self.open(location, options)
+        return Place(store, location, tidy_key(location.key, flat=store.capabilities.flat), None)
+
+    def open(self, location: Location, options: Mapping[str, Any] | None = None) -> Store:
+        """The store at a location's root."""
+        if not location.userinfo and self.prefix.root == location.root:
+            location = replace(location, userinfo=self.prefix.userinfo)  # names we handed out carry no password
+        own = self.filesystem if self.serves(location.protocol) else None
+        known = {} if own is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
+        in_prefix = location.root == self.prefix.root and location.key.startswith(self.prefix.key)
+        lazy = self.lazy_folder if in_prefix else None
+        return self.wrap(open_store(location, known, self.policy, filesystem=own, lazy_folder=lazy))
+
+    def serves(self, protocol: str) -> bool:
+        """Whether the ready filesystem is for this protocol; one that names none is for the prefix's."""
+        if self.filesystem is None:
+            return False
+        names = protocols_of(self.filesystem)
+        if names == ("abstract",):
+            names = (self.prefix.protocol,)
+        return config.canonical(protocol) in {config.canonical(name) for name in names}
+
+
+def default_prefix(address: Address | None, filesystem: Any, embedded: Path) -> Location:
+    """Where keys lie.
+
+    Args:
+        address: What the caller gave; a plain name is a path in *filesystem* when there is one, else a local path.
+        filesystem: A ready fsspec instance, or None.
+        embedded: Where they lie when nothing was given.
+    """
+    if isinstance(address, str) and is_url(address):
+        return parse(address)
+    if filesystem is not None and not isinstance(address, os.PathLike):
+        return parse(f"{protocols_of(filesystem)[0]}://{str(address or '').lstrip('/')}")
+    return local(embedded if address is None else address)
+
+
+def protocols_of(filesystem: Any) -> tuple[str, ...]:
+    """The protocols an fsspec instance speaks."""
+    found = filesystem.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
