@@ -73,7 +73,7 @@ class PersistenceError(Exception):
 
 def _rebuild(cls: type[PersistenceError], message: str, state: dict[str, Any]) -> PersistenceError:
     error = cls.__new__(cls, message)
-    error.args = (message,)
+    PersistenceError.__init__(error, message)  # ImportError keeps its text outside of args and __dict__
     error.__dict__.update(state)
     return error
 
@@ -121,7 +121,7 @@ class PermissionDeniedError(PersistenceError, PermissionError):
 
 
 class AuthenticationError(PermissionDeniedError):
-    """The store does not accept the credentials, or there are none."""
+    """The store does not accept the credentials, there are none, or the server cannot prove who it is."""
 
 
 class CredentialsExpiredError(AuthenticationError):
@@ -224,10 +224,27 @@ class TransferError(PersistenceError):
 
 # --- secrets in foreign texts -------------------------------------------------
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
-_QUERY_SECRET = re.compile(
-    r"(?i)\b(sig|signature|token|access_token|x-amz-[a-z-]+|x-goog-[a-z-]+|googleaccessid|awsaccesskeyid"
-    r"|upload_id|password|secret|key)=[^&\s\"'>]+"
+# "me:" and all up to the last "@" before the path. Passwords are often pasted as they are, with "@", ":" and even "/"
+# in them; host:8080/x@y, C:/x@y and [::1]:80/x@y are no logins.
+_USERINFO = re.compile(r"(?<=://)[^\s/:@\[]*:(?!\d+[/?#])(?:[^\s/]*@|(?!/)[^\s@]*@)")
+# After "/" stands a folder like token=1, not a secret; a bare "key" is one only in a query. URLs may hold single
+# quotes, so one ends the value only where a text goes on behind it.
+_NAMED_SECRET = re.compile(
+    r"""(?ix)
+    ( (?: (?<! [\w/] ) (?<! continuation- )
+          (?: x-(?:amz|goog)-(?:signature|credential|security-token|[a-z-]+-key)
+            | sig | signature | sharedaccesssignature | credential | upload_id
+            | aws_?access_?key_?id | googleaccessid | [a-z_-]*(?:secret|access|account|api|private)[_-]?key
+            | (?:access|auth|id|refresh|sas|security|session)?[_-]?token
+            | (?:access|account|api|aws|client|shared)?[_-]?(?:secret|password|passwd)
+          )
+        | (?<= [?&] ) key
+      ) = )
+    (?: '[^']*' (?= [,;:.)\]}>]* (?:\s|$) )
+      | "[^"]*"
+      | (?: [^&\s"'<>] | ' (?! [,;:.)\]}>]* (?:\s|$) ) )+
+    )
+    """
 )
 
 
@@ -238,7 +255,7 @@ def redact(text: str) -> str:
         >>> redact("ftp://me:secret@host/x?sig=abc&n=1")
         'ftp://***@host/x?sig=***&n=1'
     """
-    return _QUERY_SECRET.sub(r"\1=***", _USERINFO.sub("***@", text))
+    return _NAMED_SECRET.sub(r"\1***", _USERINFO.sub("***@", text))
 
 
 # --- the table ----------------------------------------------------------------
@@ -247,6 +264,7 @@ _ErrorType = type[PersistenceError]
 
 _BY_STATUS: Final[Mapping[int, _ErrorType]] = {
     401: AuthenticationError,
+    407: AuthenticationError,
     403: PermissionDeniedError,
     404: ObjectNotFoundError,
     405: UnsupportedPersistenceOp,
@@ -254,56 +272,84 @@ _BY_STATUS: Final[Mapping[int, _ErrorType]] = {
     409: ConflictError,
     410: ObjectNotFoundError,
     412: ConflictError,
+    414: InvalidNameError,
     423: ThrottledError,
     429: ThrottledError,
     501: UnsupportedPersistenceOp,
     503: ThrottledError,
     504: OperationTimeoutError,
     507: StorageFullError,
+    509: ThrottledError,
 }
 
-# Codes inside the answer say more than the status: S3 answers 403 for four different troubles, 400 for others.
+# Codes inside the answer say more than the status: S3 answers 403 for four different troubles, 400 for others,
+# Azure 409 for twenty.
 _BY_CODE: Final[Mapping[str, _ErrorType]] = {
+    # S3
     "NoSuchKey": ObjectNotFoundError,
     "NoSuchBucket": ObjectNotFoundError,
     "NoSuchVersion": ObjectNotFoundError,
-    "BlobNotFound": ObjectNotFoundError,
-    "ContainerNotFound": ObjectNotFoundError,
+    "NoSuchUpload": StoreError,  # a multipart upload that is gone; the object may well be there
     "AccessDenied": PermissionDeniedError,
     "AllAccessDisabled": PermissionDeniedError,
     "InvalidAccessKeyId": AuthenticationError,
     "InvalidClientTokenId": AuthenticationError,
     "SignatureDoesNotMatch": AuthenticationError,
     "AuthorizationHeaderMalformed": AuthenticationError,
-    "AuthenticationFailed": AuthenticationError,
     "RequestTimeTooSkewed": AuthenticationError,
     "InvalidToken": AuthenticationError,
     "ExpiredToken": CredentialsExpiredError,
     "ExpiredTokenException": CredentialsExpiredError,
+    "RequestExpired": CredentialsExpiredError,
     "TokenRefreshRequired": CredentialsExpiredError,
     "PreconditionFailed": ConflictError,
-    "ConditionNotMet": ConflictError,
     "ConditionalRequestConflict": ConflictError,
-    "BlobAlreadyExists": ObjectExistsError,
+    "OperationAborted": ThrottledError,  # "a conflicting operation is in progress, try again"
     "BucketAlreadyExists": ObjectExistsError,
+    "BucketAlreadyOwnedByYou": ObjectExistsError,
     "BucketNotEmpty": FolderNotEmptyError,
     "SlowDown": ThrottledError,
-    "ServerBusy": ThrottledError,
     "ServiceUnavailable": ThrottledError,
     "Throttling": ThrottledError,
     "ThrottlingException": ThrottledError,
     "TooManyRequests": ThrottledError,
     "RequestLimitExceeded": ThrottledError,
     "RequestTimeout": OperationTimeoutError,
-    "OperationTimedOut": OperationTimeoutError,
     "InternalError": ServerFailedError,
     "QuotaExceeded": StorageFullError,
     "XMinioStorageFull": StorageFullError,
     "KeyTooLongError": InvalidNameError,
     "InvalidBucketName": InvalidNameError,
     "BadDigest": ChecksumMismatchError,
-    "Md5Mismatch": ChecksumMismatchError,
+    "XAmzContentChecksumMismatch": ChecksumMismatchError,
+    "XAmzContentSHA256Mismatch": ChecksumMismatchError,
+    "IncompleteBody": TruncatedError,
     "NotImplemented": UnsupportedPersistenceOp,
+    # Azure
+    "BlobNotFound": ObjectNotFoundError,
+    "ContainerNotFound": ObjectNotFoundError,
+    "PathNotFound": ObjectNotFoundError,
+    "ResourceNotFound": ObjectNotFoundError,
+    "AuthenticationFailed": AuthenticationError,
+    "InvalidAuthenticationInfo": AuthenticationError,
+    "NoAuthenticationInformation": AuthenticationError,
+    "PublicAccessNotPermitted": AuthenticationError,
+    "BlobImmutableDueToPolicy": PermissionDeniedError,
+    "ConditionNotMet": ConflictError,
+    "TargetConditionNotMet": ConflictError,
+    "BlobAlreadyExists": ObjectExistsError,
+    "ContainerAlreadyExists": ObjectExistsError,
+    "PathAlreadyExists": ObjectExistsError,
+    "ResourceAlreadyExists": ObjectExistsError,
+    "DirectoryNotEmpty": FolderNotEmptyError,
+    "LeaseAlreadyPresent": ThrottledError,  # somebody holds it; waiting helps
+    "LeaseIdMissing": ThrottledError,
+    "ContainerBeingDeleted": ThrottledError,
+    "PendingCopyOperation": ThrottledError,
+    "ServerBusy": ThrottledError,
+    "OperationTimedOut": OperationTimeoutError,
+    "InvalidResourceName": InvalidNameError,
+    "Md5Mismatch": ChecksumMismatchError,
 }
 
 _BY_ERRNO: Final[Mapping[int, _ErrorType]] = {
@@ -317,9 +363,12 @@ _BY_ERRNO: Final[Mapping[int, _ErrorType]] = {
     _errno.ENOTEMPTY: FolderNotEmptyError,
     _errno.ENOSPC: StorageFullError,
     _errno.EDQUOT: StorageFullError,
+    _errno.EFBIG: StorageFullError,
     _errno.ENAMETOOLONG: InvalidNameError,
     _errno.ETIMEDOUT: OperationTimeoutError,
     _errno.EBUSY: ThrottledError,
+    _errno.ETXTBSY: ThrottledError,
+    _errno.EAGAIN: ThrottledError,
     _errno.ECONNREFUSED: ConnectionFailedError,
     _errno.ECONNRESET: ConnectionFailedError,
     _errno.ECONNABORTED: ConnectionFailedError,
@@ -327,41 +376,156 @@ _BY_ERRNO: Final[Mapping[int, _ErrorType]] = {
     _errno.EHOSTUNREACH: ConnectionFailedError,
     _errno.ENETUNREACH: ConnectionFailedError,
     _errno.ENOTCONN: ConnectionFailedError,
+    _errno.ESHUTDOWN: ConnectionFailedError,
+    _errno.ENETDOWN: ConnectionFailedError,
+    _errno.ENETRESET: ConnectionFailedError,
+    _errno.EHOSTDOWN: ConnectionFailedError,
     _errno.ESTALE: ConflictError,
     _errno.ENOSYS: UnsupportedPersistenceOp,
+    _errno.ENOTSUP: UnsupportedPersistenceOp,
     _errno.EOPNOTSUPP: UnsupportedPersistenceOp,
+    _errno.EXDEV: UnsupportedPersistenceOp,
 }
 
 # NTSTATUS values: https://learn.microsoft.com/openspecs/windows_protocols/ms-erref
 _BY_NTSTATUS: Final[Mapping[int, _ErrorType]] = {
-    0xC0000043: ThrottledError,  # sharing violation: somebody has it open; waiting helps
-    0xC0000022: PermissionDeniedError,
-    0xC000006D: AuthenticationError,
-    0xC000007F: StorageFullError,
-    0xC0000034: ObjectNotFoundError,
-    0xC000003A: ObjectNotFoundError,
+    0xC000000F: ObjectNotFoundError,  # no such file
+    0xC0000034: ObjectNotFoundError,  # name not found
+    0xC000003A: ObjectNotFoundError,  # path not found
+    0xC00000CC: ObjectNotFoundError,  # no such share
+    0xC0000225: ObjectNotFoundError,  # not found
     0xC0000035: ObjectExistsError,
+    0xC0000022: PermissionDeniedError,
+    0xC0000061: PermissionDeniedError,  # a privilege is missing
+    0xC00000A2: PermissionDeniedError,  # write-protected
+    0xC0000121: PermissionDeniedError,  # cannot delete
+    0xC000006A: AuthenticationError,  # wrong password
+    0xC000006D: AuthenticationError,  # logon failure
+    0xC0000072: AuthenticationError,  # account disabled
+    0xC0000234: AuthenticationError,  # account locked out
+    0xC0000071: CredentialsExpiredError,  # password expired
+    0xC0000224: CredentialsExpiredError,  # password must change
+    0xC0000043: ThrottledError,  # sharing violation: somebody has it open; waiting helps
+    0xC0000054: ThrottledError,  # file lock conflict
+    0xC0000056: ThrottledError,  # delete pending
+    0xC00000D0: ThrottledError,  # request not accepted: too many connections
+    0xC0000205: ThrottledError,  # insufficient server resources
+    0xC000009A: ServerFailedError,  # insufficient resources
+    0xC00000E5: ServerFailedError,  # internal error
+    0xC00000B0: ConnectionFailedError,  # pipe disconnected
+    0xC00000C9: ConnectionFailedError,  # network name deleted
+    0xC000014B: ConnectionFailedError,  # pipe broken
+    0xC0000203: ConnectionFailedError,  # user session deleted
+    0xC0000466: ConnectionFailedError,  # server unavailable
+    0xC00000B5: OperationTimeoutError,
+    0xC0000011: TruncatedError,  # end of file
+    0xC0000044: StorageFullError,  # quota exceeded
+    0xC000007F: StorageFullError,  # disk full
+    0xC00000BA: IsAFolderError,
+    0xC0000103: NotAFolderError,
     0xC0000101: FolderNotEmptyError,
+    0xC0000033: InvalidNameError,
+    0xC0000039: InvalidNameError,
+    0xC000003B: InvalidNameError,
+    0xC0000010: UnsupportedPersistenceOp,  # invalid device request
+    0xC00000BB: UnsupportedPersistenceOp,
 }
 
 # SSH_FXP_STATUS codes of the SFTP drafts, used by asyncssh.
 _BY_SFTP_CODE: Final[Mapping[int, _ErrorType]] = {
+    1: TruncatedError,  # end of file
     2: ObjectNotFoundError,
     3: PermissionDeniedError,
-    4: StoreError,
+    5: ConnectionFailedError,  # bad message
     6: ConnectionFailedError,
     7: ConnectionFailedError,
     8: UnsupportedPersistenceOp,
     10: ObjectNotFoundError,
     11: ObjectExistsError,
-    12: PermissionDeniedError,
+    12: PermissionDeniedError,  # write-protected
     14: StorageFullError,
     15: StorageFullError,
+    17: ThrottledError,  # locked by somebody
     18: FolderNotEmptyError,
     19: NotAFolderError,
     20: InvalidNameError,
+    22: PermissionDeniedError,  # cannot delete
     24: IsAFolderError,
+    25: ThrottledError,  # byte range locked by somebody
+    26: ThrottledError,
+    27: ThrottledError,  # delete pending
 }
+
+# What servers and drivers say where they give no code; the first match wins, upper and lower case are one.
+_Words = Mapping[str, _ErrorType]
+
+# Of FTP servers after 550, which RFC 959 leaves free, and of cp on an SSH server.
+_FILE_WORDS: Final[_Words] = {
+    r"name not allowed|prohibited file ?name|name too long": InvalidNameError,
+    r"denied|not permitted|privilege|forbidden|not allowed|read.?only|authori[sz]ed": PermissionDeniedError,
+    r"no such|not found|does ?n.t exist|cannot find|can't find|not exist": ObjectNotFoundError,
+    r"not empty": FolderNotEmptyError,
+    r"already exists|file exists": ObjectExistsError,
+    r"no space|disk full|quota": StorageFullError,
+    r"being used by another|busy|locked": ThrottledError,
+    r"is a directory": IsAFolderError,
+    r"not a directory": NotAFolderError,
+}
+# Names of Java classes, of hdfs-native's own errors (at the beginning), and what webhdfs leaves of a message.
+_HADOOP_WORDS: Final[_Words] = {
+    r"(File|Path)NotFoundException": ObjectNotFoundError,
+    r"AccessControlException|AuthorizationException": PermissionDeniedError,
+    r"SecretManager\$InvalidToken|\bInvalidToken\b": CredentialsExpiredError,
+    r"SaslException|GSSException|KerberosAuthException|^(SASLError|GSSAPIError|NoSASLMechanism)\b": AuthenticationError,
+    r"FileAlreadyExistsException|^AlreadyExists\b": ObjectExistsError,
+    r"PathIsNotEmptyDirectoryException": FolderNotEmptyError,
+    r"PathIsDirectoryException|^IsADirectoryError\b": IsAFolderError,
+    r"ParentNotDirectoryException|PathIsNotDirectoryException|^parent path is not a directory": NotAFolderError,
+    r"QuotaExceededException|DiskOutOfSpaceException|^the (diskspace|namespace) quota\b": StorageFullError,
+    r"SafeModeException|RetriableException|AlreadyBeingCreatedException|NotReplicatedYetException": ThrottledError,
+    r"name node is in safe mode": ThrottledError,
+    r"StandbyException|\bjava\.net\.|not supported in state standby|^FatalRPCError\b": ConnectionFailedError,
+    r"LeaseExpiredException": ConflictError,
+    r"InvalidPathException|PathComponentTooLongException|^InvalidPath\b": InvalidNameError,
+    r"^(InvalidArgument|UrlParseError)\b": InvalidOptionError,
+    r"ChecksumException|^ChecksumError\b": ChecksumMismatchError,
+    r"java\.lang\.UnsupportedOperationException|RpcNoSuchMethodException|^Unsupported\w+\(": UnsupportedPersistenceOp,
+    r"^(DataTransferError|InvalidRPCResponse)\b": ServerFailedError,
+    r"\b(java|javax|org\.apache)\.[\w.$]+(Exception|Error)\b": StoreError,
+    r"^(BlocksNotFound|ErasureCodingError|InternalError|OperationFailed|RPCError)\b": StoreError,
+}
+_OSERROR_WORDS: Final[_Words] = {
+    r"^Forbidden: ": PermissionDeniedError,  # gcsfs, for 403
+    r"^Socket is closed": ConnectionFailedError,  # paramiko
+}
+_VALUE_WORDS: Final[_Words] = {
+    r"^Bad Request: ": StoreError,  # gcsfs, for most of 4xx and 5xx
+    r"illegal newline|not a valid DFS filename": InvalidNameError,  # ftplib, webhdfs
+}
+_SSH_WORDS: Final[_Words] = {
+    r"host key|known_hosts|private key|authentication": AuthenticationError,
+    r"time(d )?out": OperationTimeoutError,
+}
+_TLS_WORDS: Final[_Words] = {r"certificate": AuthenticationError}
+_SMB_WORDS: Final[_Words] = {r"time(d )?out": OperationTimeoutError}
+_HTTPX_WORDS: Final[_Words] = {r"complete message": TruncatedError}
+
+
+def _text(exc: BaseException) -> str:
+    if isinstance(exc, PersistenceError):
+        return exc.message
+    try:
+        return str(exc)
+    except Exception:  # noqa: BLE001 - some drivers compute their text, and fail at it
+        return ""
+
+
+def _by_words(text: str, words: _Words) -> _ErrorType | None:
+    return next((kind for pattern, kind in words.items() if re.search(pattern, text, re.IGNORECASE)), None)
+
+
+def _worded(words: _Words, otherwise: _ErrorType | None) -> Callable[[BaseException], _ErrorType | None]:
+    return lambda exc: _by_words(_text(exc), words) or otherwise
 
 
 def _http_status(exc: BaseException) -> int | None:
@@ -371,11 +535,9 @@ def _http_status(exc: BaseException) -> int | None:
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return status if isinstance(status, int) else None
     for owner in (exc, answer):
-        for name in ("status_code", "status", "code"):
+        for name in ("status_code", "status", "code"):  # aiohttp warns whoever asks for its code; it has a status
             value = getattr(owner, name, None)
-            if isinstance(value, int) and 400 <= value <= 599:
-                return value
-            if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value):
+            if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
                 return int(value)
     return None
 
@@ -384,44 +546,58 @@ def _service_code(exc: BaseException) -> str:
     answer = getattr(exc, "response", None)
     if isinstance(answer, Mapping):
         return str(answer.get("Error", {}).get("Code", ""))
-    return str(getattr(exc, "error_code", "") or "")
+    code = getattr(exc, "error_code", "")
+    return str(getattr(code, "value", code) or "")  # Azure's codes are an enum, unless they are new
 
 
-def _from_http(exc: BaseException) -> _ErrorType | None:
+def _from_http(exc: BaseException) -> _ErrorType:
     known = _BY_CODE.get(_service_code(exc))
     if known:
         return known
-    status = _http_status(exc)
-    if status is None:
-        return None
+    status = _http_status(exc) or 0
     return _BY_STATUS.get(status) or (ServerFailedError if status >= 500 else StoreError)
 
 
-_FTP_MISSING = re.compile(r"(?i)no such|not found|does ?n.t exist|cannot find|can't find|not exist")
-_FTP_DENIED = re.compile(r"(?i)denied|not permitted|privilege|forbidden|not allowed|read.?only|authori[sz]ed")
+def _from_google(exc: BaseException) -> _ErrorType:
+    """Errors of gRPC may lack the HTTP status that their class stands for; then it is one of the server."""
+    return ServerFailedError if _http_status(exc) is None else _from_http(exc)
+
+
+def _from_azure_conflict(exc: BaseException) -> _ErrorType:
+    """Every 409 is a ResourceExistsError there, also a lease or a frozen account."""
+    code = _service_code(exc)
+    return _BY_CODE.get(code, StoreError if code else ObjectExistsError)
+
+
+def _from_webdav(exc: BaseException) -> _ErrorType:
+    """409 to a change: what should be its folder is missing, or a file (RFC 4918)."""
+    method = getattr(getattr(exc, "request", None), "method", "")
+    changes = method in {"COPY", "MKCOL", "MOVE", "PUT"}
+    return NotAFolderError if changes and _http_status(exc) == 409 else _from_http(exc)
+
+
+# Names stand in quotes, or begin with a slash; what is in them is no reason.
+_FTP_NAMES = re.compile(r'"[^"]*"|/.*?: |/\S*')
 
 
 def _from_ftp(exc: BaseException) -> _ErrorType:
     """Most servers say everything with 550; the words after it decide (RFC 959 leaves them free)."""
-    text = str(exc)
-    code = text[:3]
-    if code in {"530", "332", "331"}:
+    text = _text(exc)
+    code, words = text[:3], _FTP_NAMES.sub(" ", text[3:])
+    if code in {"331", "332", "430"} or code.startswith("53"):
         return AuthenticationError
-    if code == "421":
-        return ConnectionFailedError
-    if code in {"425", "426"}:
-        return ConnectionFailedError
-    if code in {"450", "451"} or code.startswith("43"):
-        return ThrottledError
+    if code in {"421", "425", "426", "434"} or not code.startswith(("4", "5")):
+        return ConnectionFailedError  # nothing else: the answers have lost step with the commands
     if code in {"452", "552"}:
         return StorageFullError
-    if code in {"500", "501", "502", "503", "504"}:
+    known = _by_words(words, _FILE_WORDS)
+    if known:
+        return known
+    if code.startswith("4"):
+        return ThrottledError if code == "450" else ServerFailedError
+    if code.startswith("50"):
         return UnsupportedPersistenceOp
-    if _FTP_DENIED.search(text):
-        return PermissionDeniedError
-    if _FTP_MISSING.search(text):
-        return ObjectNotFoundError
-    return InvalidNameError if code == "553" else StoreError
+    return StoreError
 
 
 def _from_errno(exc: BaseException) -> _ErrorType | None:
@@ -439,27 +615,25 @@ def _from_sftp(exc: BaseException) -> _ErrorType:
     return _BY_SFTP_CODE.get(getattr(exc, "code", 4), StoreError)
 
 
-_JAVA: Final[Mapping[str, _ErrorType]] = {
-    "FileNotFoundException": ObjectNotFoundError,
-    "AccessControlException": PermissionDeniedError,
-    "FileAlreadyExistsException": ObjectExistsError,
-    "PathIsNotEmptyDirectoryException": FolderNotEmptyError,
-    "ParentNotDirectoryException": NotAFolderError,
-    "QuotaExceededException": StorageFullError,
-    "SafeModeException": ThrottledError,
-    "StandbyException": ConnectionFailedError,
-    "InvalidToken": CredentialsExpiredError,
-    "InvalidPathException": InvalidNameError,
-}
+def _from_ssh_command(exc: BaseException) -> _ErrorType:
+    return _by_words(str(getattr(exc, "stderr", "")), _FILE_WORDS) or StoreError
 
 
-def _from_java(exc: BaseException) -> _ErrorType | None:
-    text = str(exc)
-    return next((kind for name, kind in _JAVA.items() if name in text), None)
+def _from_missing(exc: BaseException) -> _ErrorType:
+    """Missing; but fsspec's ftp and http call every failure so, without an errno, and then its cause decides."""
+    cause = exc.__cause__
+    guessed = getattr(exc, "errno", None) is None and cause is not None and _classify_one(cause) is not None
+    return StoreError if guessed else ObjectNotFoundError
+
+
+def _from_permission(exc: BaseException) -> _ErrorType:
+    """Denied; on Windows also a file that somebody has open or locked."""
+    return ThrottledError if getattr(exc, "winerror", None) in {32, 33} else PermissionDeniedError
 
 
 def _from_oserror(exc: BaseException) -> _ErrorType:
-    return _from_java(exc) or _from_errno(exc) or StoreError
+    text = _text(exc)
+    return _from_errno(exc) or _by_words(text, _OSERROR_WORDS) or _by_words(text, _HADOOP_WORDS) or StoreError
 
 
 _Rule = _ErrorType | Callable[[BaseException], "_ErrorType | None"]
@@ -468,43 +642,72 @@ _Rule = _ErrorType | Callable[[BaseException], "_ErrorType | None"]
 _BY_CLASS: Final[Mapping[str, _Rule]] = {
     # botocore (s3fs)
     "botocore.exceptions.ClientError": _from_http,
+    "botocore.exceptions.CredentialRetrievalError": AuthenticationError,
+    "botocore.exceptions.LoginError": AuthenticationError,
+    "botocore.exceptions.MetadataRetrievalError": AuthenticationError,
+    "botocore.exceptions.NoAuthTokenError": AuthenticationError,
     "botocore.exceptions.NoCredentialsError": AuthenticationError,
     "botocore.exceptions.PartialCredentialsError": AuthenticationError,
-    "botocore.exceptions.CredentialRetrievalError": AuthenticationError,
-    "botocore.exceptions.ProfileNotFound": InvalidOptionError,
-    "botocore.exceptions.TokenRetrievalError": CredentialsExpiredError,
+    "botocore.exceptions.SSOError": AuthenticationError,
+    "botocore.exceptions.LoginRefreshRequired": CredentialsExpiredError,
+    "botocore.exceptions.LoginTokenLoadError": CredentialsExpiredError,
+    "botocore.exceptions.RefreshWithMFAUnsupportedError": CredentialsExpiredError,
     "botocore.exceptions.SSOTokenLoadError": CredentialsExpiredError,
+    "botocore.exceptions.TokenRetrievalError": CredentialsExpiredError,
     "botocore.exceptions.UnauthorizedSSOTokenError": CredentialsExpiredError,
     "botocore.exceptions.ConnectTimeoutError": OperationTimeoutError,
     "botocore.exceptions.ReadTimeoutError": OperationTimeoutError,
+    "botocore.exceptions.SSLError": _worded(_TLS_WORDS, ConnectionFailedError),
     "botocore.exceptions.HTTPClientError": ConnectionFailedError,
     "botocore.exceptions.ConnectionError": ConnectionFailedError,
     "botocore.exceptions.IncompleteReadError": TruncatedError,
     "botocore.exceptions.ResponseStreamingError": TruncatedError,
     "botocore.exceptions.ChecksumError": ChecksumMismatchError,
     "botocore.exceptions.FlexibleChecksumError": ChecksumMismatchError,
-    "botocore.httpchecksum.FlexibleChecksumError": ChecksumMismatchError,
+    "botocore.exceptions.InvalidDNSNameError": InvalidNameError,
     "botocore.exceptions.ParamValidationError": InvalidNameError,
-    "botocore.exceptions.NoRegionError": InvalidOptionError,
-    "botocore.exceptions.UnknownEndpointError": InvalidOptionError,
+    "botocore.exceptions.ConfigNotFound": InvalidOptionError,
+    "botocore.exceptions.ConfigParseError": InvalidOptionError,
+    "botocore.exceptions.InvalidConfigError": InvalidOptionError,
+    "botocore.exceptions.InvalidProxiesConfigError": InvalidOptionError,
     "botocore.exceptions.InvalidRegionError": InvalidOptionError,
+    "botocore.exceptions.InvalidRetryConfigurationError": InvalidOptionError,
+    "botocore.exceptions.InvalidS3AddressingStyleError": InvalidOptionError,
+    "botocore.exceptions.NoRegionError": InvalidOptionError,
+    "botocore.exceptions.ProfileNotFound": InvalidOptionError,
+    "botocore.exceptions.UnknownEndpointError": InvalidOptionError,
+    "botocore.exceptions.MissingDependencyException": MissingDriverError,
     "botocore.exceptions.BotoCoreError": StoreError,
+    "botocore.parsers.ResponseParserError": ServerFailedError,
     "fsspec.exceptions.FSTimeoutError": OperationTimeoutError,
     "s3fs.utils.FileExpired": ChangedDuringReadError,
     # aiohttp (s3fs, gcsfs, http, adlfs)
     "aiohttp.client_exceptions.ClientResponseError": _from_http,
+    "aiohttp.client_exceptions.ClientConnectorCertificateError": AuthenticationError,
+    "aiohttp.client_exceptions.ServerFingerprintMismatch": AuthenticationError,
     "aiohttp.client_exceptions.ServerTimeoutError": OperationTimeoutError,
     "aiohttp.client_exceptions.ClientPayloadError": TruncatedError,
     "aiohttp.client_exceptions.InvalidURL": InvalidNameError,
+    "aiohttp.client_exceptions.NonHttpUrlClientError": InvalidNameError,
+    "aiohttp.client_exceptions.InvalidUrlRedirectClientError": StoreError,
+    "aiohttp.client_exceptions.NonHttpUrlRedirectClientError": StoreError,
+    "aiohttp.client_exceptions.RedirectClientError": StoreError,
     "aiohttp.client_exceptions.ClientError": ConnectionFailedError,
     # Google
     "gcsfs.retry.HttpError": _from_http,
     "gcsfs.retry.ChecksumError": ChecksumMismatchError,
+    "gcsfs.retry.NonRetryableError": StoreError,
     "google.auth.exceptions.RefreshError": CredentialsExpiredError,
     "google.auth.exceptions.TransportError": ConnectionFailedError,
+    "google.auth.exceptions.TimeoutError": OperationTimeoutError,
     "google.auth.exceptions.GoogleAuthError": AuthenticationError,
+    "google.api_core.exceptions.AlreadyExists": ObjectExistsError,
+    "google.api_core.exceptions.FailedPrecondition": ConflictError,
+    "google.api_core.exceptions.TransferStalledError": OperationTimeoutError,
+    "google.api_core.exceptions.ServerError": _from_google,
     "google.api_core.exceptions.GoogleAPICallError": _from_http,
     "google.api_core.exceptions.RetryError": OperationTimeoutError,
+    "google.api_core.exceptions.DuplicateCredentialArgs": InvalidOptionError,
     "google.api_core.exceptions.GoogleAPIError": StoreError,
     # Azure
     "azure.core.exceptions.ClientAuthenticationError": AuthenticationError,
@@ -513,27 +716,44 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "azure.core.exceptions.ServiceResponseTimeoutError": OperationTimeoutError,
     "azure.core.exceptions.ServiceRequestError": ConnectionFailedError,
     "azure.core.exceptions.ServiceResponseError": ConnectionFailedError,
+    "azure.core.exceptions.ResourceNotFoundError": ObjectNotFoundError,
     "azure.core.exceptions.ResourceModifiedError": ConflictError,
-    "azure.core.exceptions.ResourceExistsError": ObjectExistsError,
-    "azure.core.exceptions.HttpResponseError": lambda exc: _from_http(exc) or StoreError,
+    "azure.core.exceptions.ResourceExistsError": _from_azure_conflict,
+    "azure.core.exceptions.HttpResponseError": _from_http,
+    "azure.core.exceptions.DeserializationError": StoreError,
     "azure.core.exceptions.AzureError": StoreError,
     # requests, urllib3 (webhdfs, gcsfs' tokens)
     "requests.exceptions.HTTPError": _from_http,
+    "requests.exceptions.ConnectTimeout": OperationTimeoutError,  # a ConnectionError too
     "requests.exceptions.Timeout": OperationTimeoutError,
+    "requests.exceptions.RetryError": ServerFailedError,
     "requests.exceptions.ChunkedEncodingError": TruncatedError,
     "requests.exceptions.ContentDecodingError": TruncatedError,
+    "requests.exceptions.SSLError": _worded(_TLS_WORDS, ConnectionFailedError),
     "requests.exceptions.ConnectionError": ConnectionFailedError,
+    "requests.exceptions.InvalidProxyURL": InvalidOptionError,
     "requests.exceptions.InvalidURL": InvalidNameError,
     "requests.exceptions.MissingSchema": InvalidNameError,
     "requests.exceptions.InvalidSchema": InvalidNameError,
     "requests.exceptions.RequestException": StoreError,
+    "urllib3.exceptions.NewConnectionError": ConnectionFailedError,  # a ConnectTimeoutError for old times' sake
     "urllib3.exceptions.TimeoutError": OperationTimeoutError,
+    "urllib3.exceptions.ResponseError": ServerFailedError,
     "urllib3.exceptions.IncompleteRead": TruncatedError,
+    "urllib3.exceptions.InvalidChunkLength": TruncatedError,
+    "urllib3.exceptions.DecodeError": TruncatedError,
+    "urllib3.exceptions.ProxySchemeUnknown": InvalidOptionError,
+    "urllib3.exceptions.ProxySchemeUnsupported": InvalidOptionError,
+    "urllib3.exceptions.LocationValueError": InvalidNameError,
+    "urllib3.exceptions.SSLError": _worded(_TLS_WORDS, ConnectionFailedError),
     "urllib3.exceptions.HTTPError": ConnectionFailedError,
     # httpx, webdav4
-    "httpx.HTTPStatusError": _from_http,
+    "httpx.HTTPStatusError": _from_webdav,
     "httpx.TimeoutException": OperationTimeoutError,
-    "httpx.RemoteProtocolError": TruncatedError,
+    "httpx.RemoteProtocolError": _worded(_HTTPX_WORDS, ConnectionFailedError),
+    "httpx.DecodingError": TruncatedError,
+    "httpx.LocalProtocolError": StoreError,
+    "httpx.UnsupportedProtocol": InvalidNameError,
     "httpx.TransportError": ConnectionFailedError,
     "httpx.InvalidURL": InvalidNameError,
     "httpx.HTTPError": StoreError,
@@ -546,31 +766,42 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "webdav4.client.ResourceConflict": NotAFolderError,
     "webdav4.client.IsACollectionError": IsAFolderError,
     "webdav4.client.IsAResourceError": NotAFolderError,
-    "webdav4.client.HTTPError": _from_http,
+    "webdav4.client.HTTPError": _from_webdav,
     "webdav4.client.ClientError": StoreError,
+    "webdav4.multistatus.MultiStatusResponseError": StoreError,
     # FTP
+    "ftplib.error_proto": ConnectionFailedError,
     "ftplib.Error": _from_ftp,
     # SSH: paramiko
     "paramiko.ssh_exception.AuthenticationException": AuthenticationError,
-    "paramiko.ssh_exception.PasswordRequiredException": AuthenticationError,
     "paramiko.ssh_exception.BadHostKeyException": AuthenticationError,
     "paramiko.ssh_exception.NoValidConnectionsError": ConnectionFailedError,
-    "paramiko.ssh_exception.SSHException": ConnectionFailedError,
+    "paramiko.ssh_exception.ConfigParseError": InvalidOptionError,
+    "paramiko.ssh_exception.CouldNotCanonicalize": InvalidOptionError,
+    "paramiko.ssh_exception.IncompatiblePeer": StoreError,
+    "paramiko.ssh_exception.SSHException": _worded(_SSH_WORDS, ConnectionFailedError),
     "paramiko.sftp.SFTPError": StoreError,
     # SSH: asyncssh (sshfs)
     "asyncssh.sftp.SFTPError": _from_sftp,
     "asyncssh.misc.PermissionDenied": AuthenticationError,
+    "asyncssh.misc.IllegalUserName": AuthenticationError,
     "asyncssh.misc.HostKeyNotVerifiable": AuthenticationError,
-    "asyncssh.misc.KeyExchangeFailed": AuthenticationError,
+    "asyncssh.public_key.KeyImportError": AuthenticationError,
+    "asyncssh.pbe.KeyEncryptionError": AuthenticationError,
+    "asyncssh.config.ConfigParseError": InvalidOptionError,
+    "asyncssh.misc.KeyExchangeFailed": StoreError,
     "asyncssh.misc.Error": ConnectionFailedError,
-    "asyncssh.process.ProcessError": StoreError,
+    "asyncssh.packet.PacketDecodeError": ConnectionFailedError,
+    "asyncssh.process.TimeoutError": OperationTimeoutError,
+    "asyncssh.process.ProcessError": _from_ssh_command,
     # SMB
-    "smbprotocol.exceptions.LogonFailure": AuthenticationError,
     "smbprotocol.exceptions.SMBAuthenticationError": AuthenticationError,
     "smbprotocol.exceptions.SMBConnectionClosed": ConnectionFailedError,
+    "smbprotocol.exceptions.SMBLinkRedirectionError": StoreError,
+    "smbprotocol.exceptions.SMBUnsupportedFeature": UnsupportedPersistenceOp,
     "smbprotocol.exceptions.SMBOSError": _from_smb,
     "smbprotocol.exceptions.SMBResponseException": _from_smb,
-    "smbprotocol.exceptions.SMBException": ConnectionFailedError,
+    "smbprotocol.exceptions.SMBException": _worded(_SMB_WORDS, ConnectionFailedError),
     "spnego.exceptions.SpnegoError": AuthenticationError,
     # lakeFS
     "lakefs.exceptions.NotFoundException": ObjectNotFoundError,
@@ -580,23 +811,27 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "lakefs.exceptions.LakeFSException": StoreError,
     # Python's own; the most general last
     "zipfile.BadZipFile": StoreError,
+    "zipfile.LargeZipFile": StoreError,
     "tarfile.TarError": StoreError,
-    "ssl.SSLCertVerificationError": AuthenticationError,
-    "builtins.FileNotFoundError": ObjectNotFoundError,
+    "zlib.error": StoreError,
+    "ssl.SSLError": _worded(_TLS_WORDS, ConnectionFailedError),  # its errno is OpenSSL's, not the system's
+    "builtins.FileNotFoundError": _from_missing,
     "builtins.FileExistsError": ObjectExistsError,
     "builtins.IsADirectoryError": IsAFolderError,
     "builtins.NotADirectoryError": NotAFolderError,
-    "builtins.PermissionError": lambda exc: _BY_ERRNO.get(getattr(exc, "errno", 0) or 0, PermissionDeniedError),
+    "builtins.PermissionError": _from_permission,
     "builtins.TimeoutError": OperationTimeoutError,
     "asyncio.exceptions.TimeoutError": OperationTimeoutError,
     "concurrent.futures._base.TimeoutError": OperationTimeoutError,
     "builtins.ConnectionError": ConnectionFailedError,
     "socket.gaierror": ConnectionFailedError,
+    "socket.herror": ConnectionFailedError,
     "builtins.EOFError": ConnectionFailedError,  # ftplib: the other side hung up
     "builtins.UnicodeEncodeError": InvalidNameError,
     "builtins.NotImplementedError": UnsupportedPersistenceOp,
     "builtins.OSError": _from_oserror,
-    "builtins.RuntimeError": _from_java,  # hdfs-native names the Java class in the text
+    "builtins.RuntimeError": _worded(_HADOOP_WORDS, None),
+    "builtins.ValueError": _worded(_VALUE_WORDS, None),
 }
 
 
@@ -620,7 +855,25 @@ def _causes(exc: BaseException) -> list[BaseException]:
     return chain
 
 
+# Said also by drivers that do not know better; any cause that is more definite wins.
 _VAGUE: Final = (StoreError, ObjectNotFoundError)
+# Never said by mistake, and often made from a cause that says less, as a 412 or 405 that means "exists already".
+_SHARP: Final = (ChangedDuringReadError, FolderNotEmptyError, IsAFolderError, NotAFolderError, ObjectExistsError)
+
+
+def _overrides(cause: _ErrorType, found: _ErrorType | None) -> bool:
+    return found in {None, StoreError} or (found not in _SHARP and cause not in _VAGUE)
+
+
+def _decide(exc: BaseException) -> tuple[_ErrorType | None, BaseException]:
+    """What it is, and the first error along the chain that says so."""
+    kind: _ErrorType | None = None
+    speaker = exc
+    for link in _causes(exc):
+        found = _classify_one(link)
+        if found is not None and found is not kind and _overrides(found, kind):
+            kind, speaker = found, link
+    return kind, speaker
 
 
 def classify(exc: BaseException) -> type[PersistenceError] | None:
@@ -636,14 +889,7 @@ def classify(exc: BaseException) -> type[PersistenceError] | None:
     Returns:
         The class, or None when the table does not know the error.
     """
-    best: type[PersistenceError] | None = None
-    for link in _causes(exc):
-        found = _classify_one(link)
-        if found is None:
-            continue
-        if found not in _VAGUE or best is None or best is StoreError:
-            best = found
-    return best
+    return _decide(exc)[0]
 
 
 def translate(exc: BaseException, *, operation: str, url: str) -> PersistenceError | None:
@@ -656,10 +902,12 @@ def translate(exc: BaseException, *, operation: str, url: str) -> PersistenceErr
     """
     if isinstance(exc, PersistenceError):
         return exc
-    kind = classify(exc)
+    kind, speaker = _decide(exc)
     if kind is None:
         return None
-    return kind(_describe(exc, kind), operation=operation, url=url, hint=_HINTS.get(kind, ""))
+    message = _describe(speaker, kind)
+    untrusted = kind is AuthenticationError and _UNTRUSTED.search(message)
+    return kind(message, operation=operation, url=url, hint=_UNTRUSTED_HINT if untrusted else _HINTS.get(kind, ""))
 
 
 _HINTS: Final[Mapping[_ErrorType, str]] = {
@@ -670,10 +918,18 @@ _HINTS: Final[Mapping[_ErrorType, str]] = {
 }
 
 
+_UNTRUSTED: Final = re.compile(r"(?i)certificate|fingerprint|host key|known_hosts")
+_UNTRUSTED_HINT: Final = (
+    "It is the server that is not trusted, not you: check the address, and the certificates or host keys that "
+    "this machine trusts."
+)
+
+
 def _describe(exc: BaseException, kind: _ErrorType) -> str:
     if kind is ObjectNotFoundError:
-        return "bucket not found" if _service_code(_causes(exc)[-1]) == "NoSuchBucket" else "not found"
-    text = redact(" ".join(str(exc).split()))
+        codes = {_service_code(link) for link in _causes(exc)}
+        return "bucket not found" if codes & {"ContainerNotFound", "NoSuchBucket"} else "not found"
+    text = redact(" ".join(_text(exc).split()))
     name = type(exc).__name__
     return f"{text} ({name})" if text else name
 

@@ -52,6 +52,8 @@ class Connections:
         self._forget()
         if ready is not None:
             self._keep(ready)
+            if capabilities.fork == "never":
+                _used.add(capabilities.driver)  # perhaps not by us yet, but who knows what else its maker did with it
         _all.add(self)
 
     def _forget(self) -> None:

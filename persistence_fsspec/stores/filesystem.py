@@ -145,11 +145,21 @@ class FilesystemStore:
         """Read a range by one request."""
         if self._habits.check_before_read and pin is None:
             self._refuse_folder(key, "read")
-        with self._reading(key, pin), self._call("read", key) as fs:
-            data = self._dialect.read(fs, self._path(key), start, end, pin)
+        try:
+            with self._reading(key, pin), self._call("read", key) as fs:
+                data = self._dialect.read(fs, self._path(key), start, end, pin)
+        except StoreError:
+            # Many servers refuse a range that begins at or behind the end (HTTP 416, FTP 554); here it is empty.
+            if (start is None and end is None) or not self._is_behind(key, start or 0):
+                raise
+            data = b""
         if pin is not None and not self._pinned(pin):
             self._compare(key, pin)
         return data
+
+    def _is_behind(self, key: str, position: int) -> bool:
+        found = self.info(key)
+        return not found.is_folder and found.size is not None and position >= found.size
 
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:
         """Read one version to its end."""
@@ -306,7 +316,7 @@ class FilesystemStore:
         with translated("rename", self.url(source)):
             self._refuse(target, writing=True)
         self._refuse_folder(source, "rename")
-        self._publish(source, target, overwrite=True)
+        self._with_parents(target, lambda: self._publish(source, target, overwrite=True))
 
     def delete(self, key: str) -> None:
         """Delete one file."""
@@ -347,7 +357,7 @@ class FilesystemStore:
         act = self._dialect.replace if overwrite else self._dialect.rename_new
         begin = self._path(source)
         try:
-            self._with_parents(target, lambda: self._do("write", target, lambda fs, path: act(fs, begin, path)))
+            self._do("write", target, lambda fs, path: act(fs, begin, path))
         except (ObjectExistsError, ObjectNotFoundError):
             raise
         except PersistenceError:

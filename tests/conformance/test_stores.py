@@ -69,7 +69,9 @@ class TestGcs(StoreConformance, TreeConformance):
 class TestAbfs(StoreConformance, TreeConformance):
     @pytest.fixture
     def harness(self, azure_server):
-        return ServerHarness(azure_server)
+        harness = ServerHarness(azure_server)
+        harness.unfaithful = "[\ufffe\uffff]"  # azurite fails to list a container that holds one; Azure encodes them
+        return harness
 
 
 @pytest.mark.server("webdav")

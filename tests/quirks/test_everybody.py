@@ -264,6 +264,31 @@ def test_negative_positions_count_from_the_end(place, start, end):
     assert place.persistence.read_bytes("k", start=start, end=end) == b"0123456789"[start:end]
 
 
+@places(*READABLE, "azure")
+@pytest.mark.quirk("range-behind-the-end")
+@pytest.mark.quirk("s3-empty-range")
+@pytest.mark.parametrize("size", [0, 10])
+@pytest.mark.parametrize(("start", "end"), [(10, None), (10, 20), (15, 20), (15, None), (0, 10)])
+def test_a_range_behind_the_end_is_empty(place, size, start, end):
+    """As in a slice, also of an empty object, and with a pin."""
+    data = b"0123456789"[:size]
+    place.raw_write("k", data)
+    key = place.key("k")
+
+    assert place.store.read(key, start, end) == data[start:end]
+    assert place.store.read(key, start, end, pin=place.store.info(key)) == data[start:end]
+
+
+@places(*READABLE, "azure")
+@pytest.mark.quirk("range-behind-the-end")
+def test_a_range_of_a_missing_object_is_not_empty(place):
+    """What is not there has no end to be behind."""
+    place.raw_write("other", b"1")
+
+    with pytest.raises(ObjectNotFoundError):
+        place.store.read(place.key("missing"), 10, 20)
+
+
 @places(*WRITABLE, "http")
 @pytest.mark.quirk("checksum-is-a-guess")
 def test_a_digest_is_of_the_content_or_absent(place):

@@ -65,10 +65,7 @@ def node_program(name: str, requirement: str, program: str) -> list[str]:
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        message = (
-            f"{requirement} needs node and npm: apt-get install nodejs npm (Debian),"
-            " brew install node (macOS)"
-        )
+        message = f"{requirement} needs node and npm: apt-get install nodejs npm (Debian), brew install node (macOS)"
         raise ServerUnavailable(message)
     folder = ENVIRONMENTS / f"{name}-{_fingerprint(requirement)}"
     script = folder / "node_modules" / ".bin" / program

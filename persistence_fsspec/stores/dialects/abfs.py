@@ -52,18 +52,16 @@ class AbfsDialect(ObjectDialect):
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """Pages of one level."""
         container, blob = _split(path)
-        empty, markers = True, set()
+        empty = True
+        folders: set[str] = set()  # one may come twice: by the names below it, and by a blob that marks it
         for page in _pages(fs, container, blob, flat=False):
             for raw in page:
                 empty = False
-                if _is_prefix(raw):
-                    found = ObjectInfo(key=f"{container}/{raw.name[:-1]}", kind="folder")
-                else:
-                    found = _describe(container, raw)
-                if found.key.endswith("/") or found.key in markers:
+                found = _describe_entry(container, raw)
+                if found is None or found.key in folders:
                     continue
                 if found.is_folder:
-                    markers.add(found.key)
+                    folders.add(found.key)
                 yield found
         if empty and blob and not self.info(fs, path).is_folder:
             raise NotAFolderError("is a file")
@@ -71,8 +69,8 @@ class AbfsDialect(ObjectDialect):
     def find(self, fs: Any, path: str) -> Iterator[ObjectInfo] | None:
         """Pages of everything below, one after the other."""
         container, blob = _split(path)
-        found = (_describe(container, raw) for page in _pages(fs, container, blob, flat=True) for raw in page)
-        return (entry for entry in found if not entry.is_folder and not entry.key.endswith("/"))
+        found = (_describe_entry(container, raw) for page in _pages(fs, container, blob, flat=True) for raw in page)
+        return (entry for entry in found if entry is not None and not entry.is_folder)
 
     # --- reading ---
 
@@ -220,10 +218,13 @@ async def _holds_something(fs: Any, container: str, prefix: str) -> bool:
     return False
 
 
-def _is_prefix(raw: Any) -> bool:
+def _describe_entry(container: str, raw: Any) -> ObjectInfo | None:
     from azure.storage.blob.aio import BlobPrefix  # noqa: PLC0415 - loaded with the driver
 
-    return isinstance(raw, BlobPrefix)
+    if isinstance(raw, BlobPrefix):
+        return ObjectInfo(key=f"{container}/{raw.name[:-1]}", kind="folder")
+    # A name that ends in a slash marks a folder, for other tools.
+    return None if raw.name.endswith("/") else _describe(container, raw)
 
 
 def _describe(container: str, raw: Any) -> ObjectInfo:

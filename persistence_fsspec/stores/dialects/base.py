@@ -71,6 +71,9 @@ class Dialect:
     pins_reads = False
     """`read` names the version it wants; otherwise the store compares before and after."""
 
+    absolute = False
+    """Paths begin with a slash, also where the driver strips it from the root."""
+
     query = ""
     """What followed ``?`` in the root's URL; only HTTP has that."""
 
@@ -94,11 +97,11 @@ class Dialect:
 
     def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:  # noqa: ARG002 - for subclasses
         """The driver's path of the store's root URL."""
-        return str(cls._strip_protocol(root))
+        return str(cls._strip_protocol(root)) or ("/" if self.absolute else "")
 
     def join(self, base: str, key: str) -> str:
         """The driver's path of a key below the store's root path."""
-        return f"{base.rstrip('/')}/{key}" if key else base
+        return f"{base.rstrip('/')}/{key}" if base and key else base or key
 
     def key(self, base: str, path: str) -> str | None:
         """The key of a path the driver lists; None when it does not lie below the root."""

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from persistence_fsspec.errors import NotAFolderError, ObjectNotFoundError, PermissionDeniedError, classify
+from persistence_fsspec.errors import (
+    IsAFolderError,
+    NotAFolderError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    StoreError,
+    classify,
+)
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 
@@ -123,7 +130,7 @@ class FtpDialect(Dialect):
         if wanted == 0:
             return b""
         data = bytearray()
-        with _receiving(fs, path, start) as connection:
+        with self._definite(fs, path), _receiving(fs, path, start) as connection:
             while piece := connection.recv(_SOCKET_PIECE):
                 data += piece
                 if wanted is not None and len(data) >= wanted:
@@ -132,9 +139,19 @@ class FtpDialect(Dialect):
 
     def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
         """RETR, as it arrives."""
-        with _receiving(fs, path, None) as connection:
+        with self._definite(fs, path), _receiving(fs, path, None) as connection:
             while data := connection.recv(min(piece, _SOCKET_PIECE)):
                 yield data
+
+    @contextlib.contextmanager
+    def _definite(self, fs: Any, path: str) -> Iterator[None]:
+        """A refusal whose words say nothing may mean that there is no such file; looking for it settles that."""
+        try:
+            yield
+        except ftplib.error_perm as exc:
+            if classify(exc) is StoreError and self.info(fs, path).is_folder:
+                raise IsAFolderError("is a folder") from exc
+            raise
 
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FtpSink:  # noqa: ARG002
         """One STOR."""
@@ -152,7 +169,8 @@ class FtpDialect(Dialect):
 
     def delete(self, fs: Any, path: str) -> None:
         """DELE."""
-        fs.ftp.delete(path)
+        with self._definite(fs, path):
+            fs.ftp.delete(path)
 
     def make_folder(self, fs: Any, path: str) -> None:
         """MKD, from the deepest folder that exists; others may be making the same ones."""

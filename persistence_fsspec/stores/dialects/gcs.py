@@ -17,11 +17,10 @@ class GcsDialect(ObjectDialect):
 
     pins_reads = True
 
-    def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:
+    def connected(self, fs: Any) -> None:
         """With an endpoint of one's own, no gRPC probe: an emulator does not answer it, for a minute each time."""
-        if options.get("endpoint_url") or os.environ.get("STORAGE_EMULATOR_HOST"):
-            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        return super().options(options, authority)
+        if hasattr(fs, "_get_bucket_type") and (getattr(fs, "_endpoint", None) or os.environ.get("STORAGE_EMULATOR_HOST")):
+            fs._get_bucket_type = _ordinary
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """With the caller's metadata."""
@@ -79,3 +78,9 @@ def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> Obj
         digest=found.digest,
         metadata=dict(metadata or {}),
     )
+
+
+async def _ordinary(bucket: str) -> Any:  # noqa: ARG001 - of any bucket
+    from gcsfs.extended_gcsfs import BucketType  # noqa: PLC0415 - loaded with the driver
+
+    return BucketType.NON_HIERARCHICAL

@@ -13,6 +13,8 @@ from persistence_fsspec.stores.dialects.base import Dialect, SwapDialect
 class HdfsNativeDialect(Dialect):
     """Quirks hdfs-*."""
 
+    absolute = True
+
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """Hadoop's settings are strings."""
         return {k: v if k in {"host", "port", "use_listings_cache"} else str(v) for k, v in options.items()}
@@ -40,9 +42,13 @@ class HdfsNativeDialect(Dialect):
 class ArrowDialect(SwapDialect):
     """Quirks arrow-*."""
 
+    absolute = True
+
 
 class WebHdfsDialect(Dialect):
     """Quirks webhdfs-*."""
+
+    absolute = True
 
     def describe(self, raw: Mapping[str, Any]) -> ObjectInfo:
         """Times are milliseconds since 1970."""

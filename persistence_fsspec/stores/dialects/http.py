@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -27,14 +28,19 @@ class HttpDialect(Dialect):
         """A login in the URL is basic authentication."""
         user, password = options.pop("username", None), options.pop("password", None)
         if user:
-            import aiohttp  # noqa: PLC0415 - the driver's own client
-
+            login = base64.b64encode(f"{user}:{password or ''}".encode()).decode("ascii")
             client = dict(options.get("client_kwargs") or {})
-            client.setdefault("auth", aiohttp.BasicAuth(user, password or ""))
+            if "auth" not in client:
+                client["headers"] = {"Authorization": f"Basic {login}", **(client.get("headers") or {})}
             options["client_kwargs"] = client
         for name in ("host", "port"):
             options.pop(name, None)
         return {**options, "encoded": True}
+
+    def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:
+        """Without the login, which the client would send once more, and without its password."""
+        protocol, mark, authority = super().root_path(cls, root, given).partition("://")
+        return f"{protocol}{mark}{authority.rpartition('@')[2]}"
 
     def join(self, base: str, key: str) -> str:
         """Quote the key."""

@@ -18,6 +18,8 @@ _WRITING: Final = threading.Lock()
 class MemoryDialect(Dialect):
     """Quirks memory-*."""
 
+    absolute = True
+
     pins_reads = True
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
@@ -64,10 +66,7 @@ class MemoryDialect(Dialect):
                 raise IsAFolderError("a folder stands there")
             if create and path in fs.store:
                 raise ObjectExistsError("exists already, and overwrite=False")
-            try:
-                fs.pipe_file(path, data)
-            except FileExistsError as exc:  # fsspec's word for a file among the parents
-                raise NotAFolderError(f"{exc} is a file") from exc
+            _store(fs, path, data)
 
     def append(self, fs: Any, path: str, data: bytes) -> None:
         """A new object: readers of the old one keep what they read."""
@@ -75,7 +74,14 @@ class MemoryDialect(Dialect):
             old = bytes(fs.store[path].getbuffer()) if path in fs.store else b""
             if fs.isdir(path):
                 raise IsAFolderError("a folder stands there")
-            fs.pipe_file(path, old + data)
+            _store(fs, path, old + data)
+
+
+def _store(fs: Any, path: str, data: bytes) -> None:
+    try:
+        fs.pipe_file(path, data)
+    except FileExistsError as exc:  # fsspec's word for a file among the parents
+        raise NotAFolderError(f"{exc} is a file") from exc
 
 
 class _MemorySink:

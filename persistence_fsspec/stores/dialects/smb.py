@@ -13,6 +13,8 @@ from persistence_fsspec.stores.dialects.base import Dialect
 class SmbDialect(Dialect):
     """Quirks smb-*."""
 
+    absolute = True
+
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; the driver lists a file as if it were one."""
         if path.strip("/") and not self.info(fs, path).is_folder:

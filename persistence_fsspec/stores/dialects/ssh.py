@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,6 +19,8 @@ _REQUESTS_AHEAD: Final = 64
 
 
 class _SshDialect(Dialect):
+    absolute = True
+
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; links are followed, a dangling one counts as a file of unknown size."""
         if not self.info(fs, path or "/").is_folder:
@@ -113,6 +116,8 @@ class SshfsDialect(_SshDialect):
     def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:  # noqa: ARG002
         """Open, seek, read."""
         with fs.open(path, "rb") as file:
+            if start and end is None:
+                end = file.seek(0, io.SEEK_END)  # asyncssh counts down from here, and below zero when it stands behind it
             file.seek(start or 0)
             data: bytes = file.read() if end is None else file.read(max(0, end - (start or 0)))
             return data
