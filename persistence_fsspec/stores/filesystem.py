@@ -316,7 +316,7 @@ class FilesystemStore:
         with translated("rename", self.url(source)):
             self._refuse(target, writing=True)
         self._refuse_folder(source, "rename")
-        self._with_parents(target, lambda: self._publish(source, target, overwrite=True))
+        self._with_parents(target, lambda: self._publish(source, target, overwrite=True), renaming=True)
 
     def delete(self, key: str) -> None:
         """Delete one file."""
@@ -369,12 +369,12 @@ class FilesystemStore:
         with self._call(operation, key) as fs:
             return act(fs, self._path(key))
 
-    def _with_parents(self, key: str, act: Callable[[], _T]) -> _T:
+    def _with_parents(self, key: str, act: Callable[[], _T], *, renaming: bool = False) -> _T:
         """Act; if that fails and the folder is missing, make it and act once more. No request per file for folders."""
         try:
             return act()
         except (ObjectNotFoundError, StoreError, InvalidNameError, NotAFolderError, ConflictError):
-            if self._habits.makes_parents:
+            if self._habits.makes_parents and not renaming:  # HDFS makes folders for a new file, not for a new name
                 raise
             self._make_folder(key.rpartition("/")[0])
         return act()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -347,10 +348,8 @@ def test_a_broken_connection_is_replaced(mortal_sftp, driver):
     mortal_sftp.process.stop()
     mortal_sftp.process.start()
 
-    try:
+    with contextlib.suppress(ConnectionFailedError):
         p.read_bytes("k")
-    except ConnectionFailedError as exc:
-        assert exc.retryable
     assert p.read_bytes("k") == b"1"
     p.write_bytes("k", b"2")
     assert mortal_sftp.raw_read("data/k") == b"2"

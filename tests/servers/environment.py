@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .process import ServerUnavailable
+from .process import ServerUnavailable, ToolMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,12 +61,13 @@ def node_program(name: str, requirement: str, program: str) -> list[str]:
         program: What the package calls its command.
 
     Raises:
-        ServerUnavailable: There is no node here, or npm failed.
+        ToolMissing: There is no node here.
+        ServerUnavailable: npm failed.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         message = f"{requirement} needs node and npm: apt-get install nodejs npm (Debian), brew install node (macOS)"
-        raise ServerUnavailable(message)
+        raise ToolMissing(message)
     folder = ENVIRONMENTS / f"{name}-{_fingerprint(requirement)}"
     script = folder / "node_modules" / ".bin" / program
     _build_once(folder, script, lambda lock: _npm(npm, folder, requirement, lock))

@@ -44,9 +44,7 @@ class GcsServer(Server):
         """Create the bucket *name*; return this server seen through it."""
         url = f"{self.endpoint_url}/storage/v1/b?project={PROJECT}"
         body = json.dumps({"name": name}).encode()
-        rest.demand(
-            "POST", url, data=body, headers={"Content-Type": "application/json"}
-        )
+        rest.demand("POST", url, data=body, headers={"Content-Type": "application/json"})
         return replace(self, bucket=name, url=f"gs://{name}")
 
     def raw_read(self, key: str) -> bytes | None:

@@ -36,6 +36,10 @@ class ServerUnavailable(RuntimeError):  # noqa: N818 - states a condition, as a 
     """A server cannot be had here; the message says why, with the end of its log."""
 
 
+class ToolMissing(ServerUnavailable):
+    """The machine lacks a program that the server needs, and that this project does not bring."""
+
+
 class ServerProcess:
     """A server in a process group of its own, which can be stopped and started again.
 
@@ -166,9 +170,7 @@ class ServerProcess:
 
     def _unavailable(self, what: str) -> ServerUnavailable:
         command = " ".join(self.command)
-        return ServerUnavailable(
-            f"the server {what}: {command}\n--- end of {self.log} ---\n{tail(self.log)}"
-        )
+        return ServerUnavailable(f"the server {what}: {command}\n--- end of {self.log} ---\n{tail(self.log)}")
 
 
 def python_command(python: Path, *arguments: str | Path) -> list[str | Path]:

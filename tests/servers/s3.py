@@ -73,9 +73,7 @@ class S3Server(Server):
         missing_ok: bool = False,
     ) -> rest.Response:
         url = self.endpoint_url + path
-        return rest.demand(
-            method, url, data=data, headers=_headers("s3"), missing_ok=missing_ok
-        )
+        return rest.demand(method, url, data=data, headers=_headers("s3"), missing_ok=missing_ok)
 
 
 @dataclass(frozen=True, kw_only=True)

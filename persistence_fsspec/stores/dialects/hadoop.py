@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from persistence_fsspec.errors import ObjectExistsError
 from persistence_fsspec.store import ObjectInfo
@@ -17,7 +17,7 @@ class HdfsNativeDialect(Dialect):
 
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """Hadoop's settings are strings."""
-        return {k: v if k in {"host", "port", "use_listings_cache"} else str(v) for k, v in options.items()}
+        return {k: v if k in {"host", "port", "skip_instance_cache"} else str(v) for k, v in options.items()}
 
     def describe(self, raw: Mapping[str, Any]) -> ObjectInfo:
         """Times are milliseconds since 1970."""
@@ -50,6 +50,12 @@ class WebHdfsDialect(Dialect):
 
     absolute = True
 
+    def connected(self, fs: Any) -> None:
+        """The driver drops the name of the Java exception, which says what happened."""
+        hooks = fs.session.hooks["response"]
+        if _name_the_exception not in hooks:
+            hooks.append(_name_the_exception)
+
     def describe(self, raw: Mapping[str, Any]) -> ObjectInfo:
         """Times are milliseconds since 1970."""
         return super().describe({**raw, "name": raw["name"].rstrip("/"), "mtime": raw.get("modificationTime", 0) / 1000})
@@ -67,3 +73,29 @@ class WebHdfsDialect(Dialect):
         answer = fs._call("RENAME", method="put", path=source, destination=target).json()
         if not answer.get("boolean"):
             raise ObjectExistsError("exists already, and overwrite=False")
+
+    def delete_folder(self, fs: Any, path: str) -> None:
+        """DELETE without recursion; the driver's own ``rmdir`` does nothing."""
+        fs.rm(path)
+
+
+_NAMED_BY_THE_DRIVER: Final = (
+    "AccessControlException",
+    "FileNotFoundException",
+    "IllegalArgumentException",
+    "SecurityException",
+    "UnsupportedOperationException",
+)
+
+
+def _name_the_exception(answer: Any, **_: Any) -> None:
+    """A hook of ``requests``, which raises what the driver would raise without its name."""
+    if answer.status_code < 400:
+        return
+    try:
+        said = answer.json()["RemoteException"]
+        name, message = said["exception"], said["message"]
+    except (ValueError, KeyError, TypeError):
+        return
+    if name not in _NAMED_BY_THE_DRIVER:
+        raise OSError(f"{name}: {message}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from persistence_fsspec.errors import ObjectExistsError
+from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 
 
@@ -26,6 +27,16 @@ class WebdavDialect(Dialect):
     def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:
         """With a ``base_url``, what follows ``webdav://`` is the first folder."""
         return super().root_path(cls, root, given) if "base_url" in given else ""
+
+    def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """PROPFIND through the client: the driver strips white space off the folder's name."""
+        from webdav4.fsspec import translate_info  # noqa: PLC0415 - loaded with the driver
+
+        own = path.strip("/")
+        for item in fs.client.ls(path, detail=True, allow_listing_resource=False):
+            found = self.describe(translate_info(item))
+            if found.key.strip("/") != own:
+                yield found
 
     def write_object(
         self,
