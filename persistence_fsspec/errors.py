@@ -564,7 +564,7 @@ def _from_google(exc: BaseException) -> _ErrorType:
 
 
 def _from_azure_conflict(exc: BaseException) -> _ErrorType:
-    """Every 409 is a ResourceExistsError there, also a lease or a frozen account."""
+    """Every 409 is a ResourceExistsError there, also a lease or a frozen blob."""
     code = _service_code(exc)
     return _BY_CODE.get(code, StoreError if code else ObjectExistsError)
 
@@ -631,9 +631,13 @@ def _from_permission(exc: BaseException) -> _ErrorType:
     return ThrottledError if getattr(exc, "winerror", None) in {32, 33} else PermissionDeniedError
 
 
+def _from_hadoop(exc: BaseException) -> _ErrorType | None:
+    """By the name of the Java class in the text; a path may hold such names too."""
+    return _by_words(re.sub(r"/\S*", " ", _text(exc)), _HADOOP_WORDS)
+
+
 def _from_oserror(exc: BaseException) -> _ErrorType:
-    text = _text(exc)
-    return _from_errno(exc) or _by_words(text, _OSERROR_WORDS) or _by_words(text, _HADOOP_WORDS) or StoreError
+    return _from_errno(exc) or _by_words(_text(exc), _OSERROR_WORDS) or _from_hadoop(exc) or StoreError
 
 
 _Rule = _ErrorType | Callable[[BaseException], "_ErrorType | None"]
@@ -830,7 +834,7 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "builtins.UnicodeEncodeError": InvalidNameError,
     "builtins.NotImplementedError": UnsupportedPersistenceOp,
     "builtins.OSError": _from_oserror,
-    "builtins.RuntimeError": _worded(_HADOOP_WORDS, None),
+    "builtins.RuntimeError": _from_hadoop,
     "builtins.ValueError": _worded(_VALUE_WORDS, None),
 }
 

@@ -610,6 +610,10 @@ CASES = {
         lambda: RuntimeError('RPCError("org.apache.hadoop.security.AccessControlException", "Permission denied: user=x")'),
         PermissionDeniedError,
     ),
+    "hdfs path": (
+        lambda: RuntimeError('RPCError("org.apache.hadoop.security.AccessControlException", "/FileNotFoundException.java")'),
+        PermissionDeniedError,
+    ),
     "hdfs exists": (lambda: OSError("org.apache.hadoop.fs.FileAlreadyExistsException: /x"), ObjectExistsError),
     "hdfs missing": (lambda: OSError("java.io.FileNotFoundException: /x"), ObjectNotFoundError),
     "hdfs parent": (
@@ -1004,7 +1008,7 @@ def test_our_own_error_below_a_foreign_one_speaks_for_itself():
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: FileNotFoundError("/tmp/x"), "not found"),
+        (lambda: FileNotFoundError("x"), "not found"),
         (lambda: s3fs_error(404, "NoSuchKey"), "not found"),
         (lambda: s3fs_error(404, "NoSuchBucket"), "bucket not found"),
         (lambda: caused(FileNotFoundError("c"), azure_error(404, "ContainerNotFound")), "bucket not found"),
