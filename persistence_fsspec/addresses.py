@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from persistence_fsspec import config
-from persistence_fsspec.errors import IsAFolderError, translated
+from persistence_fsspec.errors import (
+    IsAFolderError,
+)
+from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, parse, tidy_key
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store

@@ -16,8 +16,8 @@ from persistence_fsspec.errors import (
     OperationTimeoutError,
     TruncatedError,
     UnsupportedPersistenceOp,
-    classify,
 )
+from persistence_fsspec.foreign import classify
 
 _BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
 

@@ -22,8 +22,8 @@ from persistence_fsspec.errors import (
     StoreError,
     TruncatedError,
     UnsupportedPersistenceOp,
-    translated,
 )
+from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo, OnError, Writer
@@ -439,7 +439,7 @@ class FilesystemStore:
     @contextlib.contextmanager
     def _call(self, operation: str, key: str) -> Iterator[Any]:
         """An instance of the driver for one operation, whose errors become ours."""
-        with translated(operation, self.url(key)):
+        with translated(operation, lambda: self.url(key)):
             self._refuse(key)
             with self._connections.lease() as fs:
                 yield fs

@@ -23,8 +23,8 @@ from persistence_fsspec.errors import (
     PersistenceError,
     StoreError,
     UnsupportedPersistenceOp,
-    translated,
 )
+from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, local_path
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo, OnError
@@ -215,7 +215,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _translated(self, operation: str, key: str) -> Iterator[None]:
-        with translated(operation, self.url(key)):
+        with translated(operation, lambda: self.url(key)):
             try:
                 yield
             except ValueError as exc:

@@ -34,7 +34,9 @@ def main() -> None:
         spread = f"{min(taken[statement]) * 1e3:.0f} to {max(taken[statement]) * 1e3:.0f}"
         print(f"{statement:28} median {median * 1e3:6.1f} ms   ({spread}, {RUNS} runs)")
     empty, fsspec, ours = (medians[statement] for statement in statements)
-    print(f"whole process: {ours / fsspec:.2f} x import fsspec; without the interpreter's start: {(ours - empty) / (fsspec - empty):.2f} x")
+    print(
+        f"whole process: {ours / fsspec:.2f} x import fsspec; without the interpreter's start: {(ours - empty) / (fsspec - empty):.2f} x"
+    )
 
 
 if __name__ == "__main__":

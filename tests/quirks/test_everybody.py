@@ -10,7 +10,6 @@ from fsspec.transaction import Transaction
 
 from persistence_fsspec import FSSpecPersistence
 from persistence_fsspec.errors import (
-    AuthenticationError,
     ConnectionFailedError,
     InvalidNameError,
     IsAFolderError,
@@ -76,16 +75,6 @@ def test_exists_raises_on_refused_s3_credentials(strict_s3_server, credentials):
             refused.exists(name)
     assert accepted.exists("there")
     assert not accepted.exists("missing")
-
-
-@pytest.mark.server("ftp")
-@pytest.mark.quirk("exists-false-on-error")
-def test_exists_raises_on_a_refused_ftp_password(ftp_server):
-    """Nor does a refused password."""
-    wrong = {**ftp_server.storage_options, "password": "wrong"}
-
-    with pytest.raises(AuthenticationError):
-        FSSpecPersistence(ftp_server.url, storage_options=wrong).exists("k")
 
 
 @pytest.mark.server("http")

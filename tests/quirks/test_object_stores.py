@@ -25,8 +25,8 @@ from persistence_fsspec.errors import (
     PersistenceError,
     TransferError,
     UnsupportedPersistenceOp,
-    classify,
 )
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.dialects.base import ObjectDialect
 from persistence_fsspec.stores.dialects.gcs import GcsDialect

@@ -21,8 +21,8 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     OperationTimeoutError,
     PersistenceError,
-    classify,
 )
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores.dialects.ssh import ParamikoDialect, SshfsDialect
 from persistence_fsspec.stores.quirks import traits
 from tests.quirks.places import instance_of, places, put, silent_server

@@ -19,8 +19,8 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PersistenceError,
     UnsupportedPersistenceOp,
-    classify,
 )
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores import connections
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import dialect_for

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from persistence_fsspec import errors
+from persistence_fsspec import errors, foreign
 from persistence_fsspec.errors import (
     AuthenticationError,
     ChangedDuringReadError,
@@ -45,11 +45,9 @@ from persistence_fsspec.errors import (
     TruncatedError,
     UnknownProtocolError,
     UnsupportedPersistenceOp,
-    classify,
     redact,
-    translate,
-    translated,
 )
+from persistence_fsspec.foreign import classify, translate, translated
 
 
 def library(name):
@@ -167,13 +165,13 @@ def test_what_is_listed_as_passing_through_passes_through(name):
     assert [entry for entry in listed if entry in classes and classify(instance_of(classes[entry])) is not None] == []
 
 
-@pytest.mark.parametrize("name", sorted({key.rpartition(".")[0] for key in errors._BY_CLASS}))
+@pytest.mark.parametrize("name", sorted({key.rpartition(".")[0] for key in foreign._BY_CLASS}))
 def test_every_key_of_the_table_names_a_class(name):
     """A misspelt key would never match."""
     module = library(name)
-    keys = [key for key in errors._BY_CLASS if key.rpartition(".")[0] == name]
+    keys = [key for key in foreign._BY_CLASS if key.rpartition(".")[0] == name]
 
-    assert [key for key in keys if dotted(getattr(module, key.rpartition(".")[2], str)) not in errors._BY_CLASS] == []
+    assert [key for key in keys if dotted(getattr(module, key.rpartition(".")[2], str)) not in foreign._BY_CLASS] == []
 
 
 # --- 2. concrete errors ---------------------------------------------------------

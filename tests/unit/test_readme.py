@@ -31,7 +31,9 @@ def capabilities_table() -> str:
         can = _CAPABILITIES if driver == "local" else traits(driver)[0]
         create = "atomic" if can.create else "refused"
         cells = [can.publish, create, can.append, _WORDS[can.pin], can.digest or "—"]
-        rows.append(f"| {driver} | " + " | ".join("read-only" if not can.write and i < 3 else c for i, c in enumerate(cells)) + " |\n")
+        rows.append(
+            f"| {driver} | " + " | ".join("read-only" if not can.write and i < 3 else c for i, c in enumerate(cells)) + " |\n"
+        )
     return "".join(rows)
 
 

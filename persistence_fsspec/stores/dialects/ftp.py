@@ -15,8 +15,8 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PermissionDeniedError,
     StoreError,
-    classify,
 )
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import IO, Any
 
 from persistence_fsspec.errors import ObjectExistsError
@@ -81,6 +82,4 @@ def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> Obj
 
 
 async def _ordinary(bucket: str) -> Any:  # noqa: ARG001 - of any bucket
-    from gcsfs.extended_gcsfs import BucketType  # noqa: PLC0415 - loaded with the driver
-
-    return BucketType.NON_HIERARCHICAL
+    return import_module("gcsfs.extended_gcsfs").BucketType.NON_HIERARCHICAL

@@ -7,7 +7,12 @@ from typing import IO, Any
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import ConflictError, NotAFolderError, ObjectExistsError, classify
+from persistence_fsspec.errors import (
+    ConflictError,
+    NotAFolderError,
+    ObjectExistsError,
+)
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import Digest, ObjectInfo
 from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, exactly, md5_of_etag, plain_etag
 
