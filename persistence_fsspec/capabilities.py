@@ -45,8 +45,8 @@ class Capabilities:
     """Objects carry caller-defined text metadata."""
 
     pin: Literal["version", "weak", "none"] = "none"
-    """How a read notices that the object was replaced. ``version``: each request names the version it wants.
-    ``weak``: size and time are compared before and after. ``none``: only the size is."""
+    """How a read notices that the object was replaced. ``version``: the store names versions, and each request asks for
+    one, or the names are compared before and after. ``weak``: size and time are compared before and after. ``none``: only the size is."""
 
     digest: str | None = None
     """Algorithm of the digest the store keeps (``md5``, ``crc32c``), or None. For single objects; large ones may lack it."""
