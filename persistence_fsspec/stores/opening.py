@@ -31,6 +31,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import Dialect, dialect_for
+from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.local import LocalStore
 from persistence_fsspec.stores.quirks import driver_name, traits
@@ -109,7 +110,7 @@ def _build(location: Location, options: Mapping[str, Any], policy: Policy, files
     connections = Connections(maker, known[0], heals=habits.heals, alive=dialect.alive, ready=_ready(filesystem, dialect))
     root = Location(location.protocol, location.root, query=location.query)
     base = "" if "::" in location.root else dialect.root_path(cls, location.root, options)
-    return FilesystemStore(root, base, connections, dialect, known, policy)
+    return FilesystemStore(Driver(root, base, connections, dialect, known), policy)
 
 
 def _unknown(cls: type, capabilities: Capabilities) -> Capabilities:

@@ -117,13 +117,13 @@ def test_corruption_at_the_store_is_noticed(ftp_server, tmp_path):
     """A store without digests is read back before the name is published."""
     import threading
 
-    from persistence_fsspec.stores.filesystem import _StagedWriter
+    from persistence_fsspec.stores.writers import StagedWriter
 
     harness = ServerHarness(ftp_server)
     persistence = plain(harness, policy=Policy(verify="readback"))
     source = tmp_path / "f"
     source.write_bytes(PIECE)
-    finish, lock = _StagedWriter._finish, threading.Lock()
+    finish, lock = StagedWriter._finish, threading.Lock()
 
     def flip_a_bit_at_the_server(writer):
         with lock:
@@ -134,7 +134,7 @@ def test_corruption_at_the_store_is_noticed(ftp_server, tmp_path):
                 harness.raw_write(name, bytes(data))
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ChecksumMismatchError, match="not published"):
-        patch.setattr(_StagedWriter, "_finish", flip_a_bit_at_the_server)
+        patch.setattr(StagedWriter, "_finish", flip_a_bit_at_the_server)
         persistence.put(source, "k")
 
     assert harness.raw_names() == []

@@ -19,6 +19,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import dialect_for
+from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.testing.conformance import write
@@ -48,13 +49,13 @@ def store_of(driver: str, fs: Any, base: str = "/base") -> FilesystemStore:
     dialect = dialect_for(driver)
     dialect.connected(fs)
     connections = Connections(lambda: fs, capabilities, heals=habits.heals, alive=dialect.alive, ready=fs)
-    return FilesystemStore(parse(f"{driver}://host"), base, connections, dialect, known, Policy(part_size=64 * 1024))
+    return FilesystemStore(Driver(parse(f"{driver}://host"), base, connections, dialect, known), Policy(part_size=64 * 1024))
 
 
 def instance_of(store: Store) -> Any:
     """The driver's instance that a store shares among its threads."""
     assert isinstance(store, FilesystemStore)
-    with store._connections.lease() as fs:
+    with store._driver.connections.lease() as fs:
         return fs
 
 

@@ -234,8 +234,8 @@ def test_paramiko_a_refused_password_is_an_authentication_error(sftp_server):
     """When another connection has to be made, and the password has changed meanwhile."""
     p = by("paramiko", sftp_server)
     store, key = p.store_and_key("k")
-    store._connections.acquire()  # the given instance is busy, so the next call needs another one
-    store._connections._make._given.storage_options["password"] = "not-this-one"
+    store._driver.connections.acquire()  # the given instance is busy, so the next call needs another one
+    store._driver.connections._make._given.storage_options["password"] = "not-this-one"
 
     with pytest.raises(AuthenticationError) as caught:
         store.info(key)
@@ -290,14 +290,14 @@ def test_each_driver_gets_its_own_spelling():
 def test_paramiko_sends_small_packets_at_once(place):
     """The socket does not collect them, on a given instance and on those made later."""
     store = place.store
-    held = [store._connections.acquire() for _ in range(2)]
+    held = [store._driver.connections.acquire() for _ in range(2)]
     try:
         for fs in held:
             sock = fs.client.get_transport().sock
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     finally:
         for fs in held:
-            store._connections.release(fs)
+            store._driver.connections.release(fs)
 
 
 @places("paramiko")

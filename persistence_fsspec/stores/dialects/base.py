@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import IO, Any, Protocol
 
@@ -170,7 +170,7 @@ class Dialect:
             return data[start or 0 : end]
         return data
 
-    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+    def stream(self, fs: Any, path: str, piece: int) -> Generator[bytes, None, None]:
         """All bytes of one open file."""
         with fs.open(path, "rb") as file:
             while data := file.read(piece):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -137,7 +137,7 @@ class FtpDialect(Dialect):
                     break
         return bytes(data[:wanted])
 
-    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+    def stream(self, fs: Any, path: str, piece: int) -> Generator[bytes, None, None]:
         """RETR, as it arrives."""
         with self._definite(fs, path), _receiving(fs, path, None) as connection:
             while data := connection.recv(min(piece, _SOCKET_PIECE)):

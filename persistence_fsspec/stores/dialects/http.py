@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -78,7 +78,7 @@ class HttpDialect(Dialect):
         data: bytes = sync(fs.loop, _read, fs, path, start or 0, end, pin)
         return data
 
-    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+    def stream(self, fs: Any, path: str, piece: int) -> Generator[bytes, None, None]:
         """One request, read as it arrives."""
         context = _request(fs, "GET", path, {})
         answer = sync(fs.loop, context.__aenter__)

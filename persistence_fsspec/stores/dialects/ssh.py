@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class ParamikoDialect(_SshDialect):
             data: bytes = file.read(None if end is None else max(0, end - (start or 0)))
             return data
 
-    def stream(self, fs: Any, path: str, piece: int) -> Iterator[bytes]:
+    def stream(self, fs: Any, path: str, piece: int) -> Generator[bytes, None, None]:
         """With some requests ahead of the reader."""
         with fs.ftp.open(path, "rb") as file:
             file.prefetch(None, _REQUESTS_AHEAD)

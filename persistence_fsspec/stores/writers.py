@@ -1,0 +1,229 @@
+"""Objects being written: nothing stands under a name until it is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from persistence_fsspec.errors import TruncatedError
+from persistence_fsspec.foreign import translated
+from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.dialects.base import Sink
+from persistence_fsspec.stores.driver import Driver
+from persistence_fsspec.stores.partial import partial_key
+
+
+class ObjectWriter:
+    """For stores that commit whole objects: small ones by one request, large ones by parts.
+
+    Args:
+        driver: Of the store.
+        key: The object's name.
+        size: Bytes to come, when known.
+        create: Refuse an existing object.
+        if_match: Replace only this version.
+        metadata: Text to keep with it.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        key: str,
+        *,
+        size: int | None,
+        create: bool,
+        if_match: str | None,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        self._driver, self._key, self._size, self._metadata = driver, key, size, metadata
+        self._create, self._if_match = create, if_match
+        self._buffer = bytearray()
+        self._spool: IO[bytes] | None = None
+        self._sink: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        """Collect up to one request, then send parts, or spool where a condition needs one request."""
+        if self._spool is not None:
+            self._spool.write(data)
+        elif self._sink is not None:
+            self._send(data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > self._driver.dialect.object_part_size:
+                self._overflow()
+
+    def _overflow(self) -> None:
+        data, self._buffer = bytes(self._buffer), bytearray()
+        if self._create or self._if_match:  # conditions hold for a single request only
+            self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit or abort
+            self._spool.write(data)
+            return
+        with self._driver.call("write", self._key) as fs:
+            path = self._driver.path(self._key)
+            self._sink = self._driver.dialect.sink(fs, path, size=self._size, metadata=self._metadata)
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._sink is not None:
+            with translated("write", lambda: self._driver.url(self._key)):
+                self._sink.write(data)
+
+    def read_back(self) -> None:
+        """The store shows nothing before `commit`."""
+        return
+
+    def commit(self) -> ObjectInfo:
+        """Complete the upload, or make the one request."""
+        try:
+            with self._driver.call("write", self._key) as fs:
+                if self._sink is not None:
+                    self._sink.close()
+                    self._sink = None
+                else:
+                    self._write_at_once(fs)
+        finally:
+            self.abort()
+        return self._driver.info(self._key)
+
+    def _write_at_once(self, fs: Any) -> None:
+        body: bytes | IO[bytes] = bytes(self._buffer)
+        if self._spool is not None:
+            self._spool.seek(0)
+            body = self._spool
+        conditions: dict[str, Any] = {"create": self._create, "if_match": self._if_match, "metadata": self._metadata}
+        self._driver.dialect.write_object(fs, self._driver.path(self._key), body, **conditions)
+
+    def abort(self) -> None:
+        """Take an unfinished upload back."""
+        self._buffer = bytearray()
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.abort()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def __del__(self) -> None:
+        self.abort()
+
+
+class StagedWriter:
+    """For stores of files: bytes go to a partial name, which is then renamed.
+
+    Args:
+        driver: Of the store.
+        key: The object's name.
+        overwrite: Replace what is there; otherwise renaming refuses it.
+        piece: Bytes kept in memory where all of them are sent in one request.
+    """
+
+    def __init__(self, driver: Driver, key: str, *, overwrite: bool, piece: int) -> None:
+        self._driver, self._key, self._overwrite = driver, key, overwrite
+        self._direct = driver.capabilities.publish == "direct"
+        self._partial = key if self._direct else partial_key(key)
+        self._written = 0
+        self._fs: Any = None
+        self._sink: Sink | None = None
+        self._spool: IO[bytes] | None = None
+        self._staged = False
+        self._to_discard = False
+        if driver.habits.stage == "spool" or driver.capabilities.threads == "serial":
+            self._spool = tempfile.SpooledTemporaryFile(max_size=piece)  # noqa: SIM115 - closed by commit or abort
+        else:
+            driver.with_parents(key, self._open_sink)
+
+    def _open_sink(self) -> None:
+        """The sink keeps its connection until it is closed."""
+        driver = self._driver
+        with translated("write", lambda: driver.url(self._key)):
+            fs = driver.connections.acquire()
+            try:
+                self._sink = driver.dialect.sink(fs, driver.path(self._partial), size=None, metadata=None)
+            except BaseException as exc:
+                driver.connections.release(fs, broken=driver.connections.is_broken(exc))
+                raise
+        self._fs, self._to_discard = fs, True
+
+    def write(self, data: bytes) -> None:
+        """Send, or spool."""
+        self._written += len(data)
+        with translated("write", lambda: self._driver.url(self._key)):
+            if self._spool is not None:
+                self._spool.write(data)
+            elif self._sink is not None:
+                self._sink.write(data)
+
+    def read_back(self) -> Iterator[bytes]:
+        """Read the partial object, once all of it is at the store."""
+        self._finish()
+        with (
+            self._driver.call("read back", self._partial) as fs,
+            contextlib.closing(self._driver.dialect.stream(fs, self._driver.path(self._partial), 1 << 20)) as pieces,
+        ):
+            yield from pieces
+
+    def _finish(self) -> None:
+        if self._staged:
+            return
+        if self._spool is not None:
+            spool, self._spool = self._spool, None
+            self._to_discard = True
+            with spool:
+                self._driver.with_parents(self._partial, lambda: self._send(spool))
+        elif self._sink is not None:
+            sink, self._sink = self._sink, None
+            closed = False
+            try:
+                with translated("write", lambda: self._driver.url(self._key)):
+                    sink.close()
+                closed = True
+            finally:
+                self._give_back(broken=not closed)
+        self._staged = True
+
+    def _send(self, spool: IO[bytes]) -> None:
+        spool.seek(0)
+        write = self._driver.dialect.write_object
+        self._driver.do("write", self._partial, lambda fs, path: write(fs, path, spool))
+
+    def commit(self) -> ObjectInfo:
+        """See that all bytes are there, then publish."""
+        driver = self._driver
+        try:
+            self._finish()
+            arrived = driver.info(self._partial).size
+            if arrived is not None and arrived != self._written:
+                raise TruncatedError(
+                    f"{arrived} bytes stand at the store of {self._written} written",
+                    operation="write",
+                    url=driver.url(self._key),
+                )
+            if not self._direct:
+                driver.publish(self._partial, self._key, overwrite=self._overwrite)
+            self._to_discard = False
+        finally:
+            self.abort()
+        return driver.info(self._key)
+
+    def abort(self) -> None:
+        """Give the connection back, and remove the partial object."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            sink.abort()
+            self._give_back(broken=True)
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+        if self._to_discard:
+            self._to_discard = False
+            self._driver.discard(self._partial)
+
+    def _give_back(self, *, broken: bool) -> None:
+        fs, self._fs = self._fs, None
+        self._driver.connections.release(fs, broken=broken)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_to_discard"):
+            self.abort()
