@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("persistence_fsspec.testing")
 
-from tests.servers.process import ServerUnavailable, ToolMissing  # after the registration above
+from tests.servers.process import NotInstalled, ServerUnavailable  # after the registration above
 
 # Both read their environment at import, or keep what they find there.
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
@@ -41,7 +41,7 @@ def server_fixture(name: str, serve):
         try:
             server = context.__enter__()
         except ServerUnavailable as exc:
-            if os.environ.get("CI") and not (isinstance(exc, ToolMissing) and _excused(name)):
+            if os.environ.get("CI") and not (isinstance(exc, NotInstalled) and _excused(name)):
                 pytest.fail(f"{name}: {exc}")
             pytest.skip(f"{name}: {exc}")
         yield server

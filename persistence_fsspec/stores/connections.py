@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -36,6 +37,7 @@ class Connections:
         capabilities: `threads` and `fork` decide how instances are shared.
         heals: Whether an instance survives its own broken connection.
         alive: Asked before an instance that rested some seconds is used again.
+        close: Ends an instance that nobody else has.
         ready: An instance the caller made; it is the first one handed out.
     """
 
@@ -46,9 +48,10 @@ class Connections:
         *,
         heals: bool,
         alive: Callable[[Any, float], bool],
+        close: Callable[[Any], None] = lambda _: None,
         ready: Any = None,
     ) -> None:
-        self._make, self._capabilities, self._heals, self._alive = make, capabilities, heals, alive
+        self._make, self._capabilities, self._heals, self._alive, self._close = make, capabilities, heals, alive, close
         self._forget()
         if ready is not None:
             self._keep(ready)
@@ -61,7 +64,6 @@ class Connections:
         self._gate = threading.RLock()
         self._shared: Any = None
         self._idle: list[tuple[Any, float]] = []
-        self._pid = os.getpid()
 
     def _keep(self, fs: Any) -> None:
         if self._capabilities.threads == "pooled":
@@ -112,6 +114,14 @@ class Connections:
             elif broken and not self._heals and self._shared is fs:
                 self._shared = None
 
+    def close_idle(self) -> None:
+        """End the pooled instances that rest."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for fs, _ in idle:
+            with contextlib.suppress(Exception):
+                self._close(fs)
+
     def is_broken(self, exc: BaseException) -> bool:
         """Whether an instance is of no more use after this."""
         if not isinstance(exc, Exception):
@@ -147,3 +157,12 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _close_idle() -> None:
+    """At exit, say goodbye to servers instead of leaving it to the collapse of the process."""
+    for connections in list(_all):
+        connections.close_idle()
+
+
+atexit.register(_close_idle)

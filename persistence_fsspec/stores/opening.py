@@ -107,7 +107,9 @@ def _build(location: Location, options: Mapping[str, Any], policy: Policy, files
     dialect = dialect_for(driver)
     dialect.query = location.query
     maker = _Maker(location, cls, {**habits.options, **options}, dialect, filesystem)
-    connections = Connections(maker, known[0], heals=habits.heals, alive=dialect.alive, ready=_ready(filesystem, dialect))
+    connections = Connections(
+        maker, known[0], heals=habits.heals, alive=dialect.alive, close=dialect.close, ready=_ready(filesystem, dialect)
+    )
     root = Location(location.protocol, location.root, query=location.query)
     base = "" if "::" in location.root else dialect.root_path(cls, location.root, options)
     return FilesystemStore(Driver(root, base, connections, dialect, known), policy)

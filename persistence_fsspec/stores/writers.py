@@ -174,13 +174,13 @@ class StagedWriter:
                 self._driver.with_parents(self._partial, lambda: self._send(spool))
         elif self._sink is not None:
             sink, self._sink = self._sink, None
-            closed = False
             try:
                 with translated("write", lambda: self._driver.url(self._key)):
                     sink.close()
-                closed = True
-            finally:
-                self._give_back(broken=not closed)
+            except BaseException as exc:
+                self._give_back(broken=self._driver.connections.is_broken(exc))
+                raise
+            self._give_back(broken=False)
         self._staged = True
 
     def _send(self, spool: IO[bytes]) -> None:
@@ -212,7 +212,8 @@ class StagedWriter:
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
-            self._give_back(broken=True)
+            # A private connection may be out of step after a transfer that was cut off.
+            self._give_back(broken=self._driver.capabilities.threads == "pooled")
         if self._spool is not None:
             self._spool.close()
             self._spool = None

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .process import ServerUnavailable, ToolMissing
+from .process import NotInstalled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +39,7 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
         The Python executable inside the environment.
 
     Raises:
-        ServerUnavailable: It could not be built.
+        NotInstalled: It could not be built.
     """
     # The base interpreter counts: an environment does not outlive it.
     base = (platform.python_version(), sys.base_prefix)
@@ -61,13 +61,12 @@ def node_program(name: str, requirement: str, program: str) -> list[str]:
         program: What the package calls its command.
 
     Raises:
-        ToolMissing: There is no node here.
-        ServerUnavailable: npm failed.
+        NotInstalled: There is no node here, or npm failed.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         message = f"{requirement} needs node and npm: apt-get install nodejs npm (Debian), brew install node (macOS)"
-        raise ToolMissing(message)
+        raise NotInstalled(message)
     folder = ENVIRONMENTS / f"{name}-{_fingerprint(requirement)}"
     script = folder / "node_modules" / ".bin" / program
     _build_once(folder, script, lambda lock: _npm(npm, folder, requirement, lock))
@@ -137,6 +136,6 @@ def _run(command: list[str], lock: int) -> None:
         )
     except subprocess.CalledProcessError as exc:
         message = f"failed: {' '.join(command)}\n{exc.stdout[-4000:].strip()}"
-        raise ServerUnavailable(message) from exc
+        raise NotInstalled(message) from exc
     except (OSError, subprocess.TimeoutExpired) as exc:
-        raise ServerUnavailable(str(exc)) from exc
+        raise NotInstalled(str(exc)) from exc

@@ -36,8 +36,8 @@ class ServerUnavailable(RuntimeError):  # noqa: N818 - states a condition, as a 
     """A server cannot be had here; the message says why, with the end of its log."""
 
 
-class ToolMissing(ServerUnavailable):
-    """The machine lacks a program that the server needs, and that this project does not bring."""
+class NotInstalled(ServerUnavailable):
+    """The server's program is not here and cannot be brought: its package manager is missing, or fails."""
 
 
 class ServerProcess:

@@ -95,6 +95,9 @@ class Dialect:
         """Whether an instance that rested for a while may be used again."""
         return True
 
+    def close(self, fs: Any) -> None:
+        """End an instance that was made for one call at a time; shared ones look after themselves."""
+
     def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:  # noqa: ARG002 - for subclasses
         """The driver's path of the store's root URL."""
         return str(cls._strip_protocol(root)) or ("/" if self.absolute else "")

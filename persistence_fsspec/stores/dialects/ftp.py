@@ -46,6 +46,10 @@ class FtpDialect(Dialect):
             return False
         return True
 
+    def close(self, fs: Any) -> None:
+        """QUIT."""
+        fs.ftp.quit()
+
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """MLST, else SIZE and MDTM, else what the folder above lists."""
         if path in {"", "/"}:

@@ -56,6 +56,10 @@ class ParamikoDialect(_SshDialect):
         transport = fs.client.get_transport()
         return transport is not None and transport.is_active()
 
+    def close(self, fs: Any) -> None:
+        """End the transport."""
+        fs.client.close()
+
     def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:  # noqa: ARG002
         """Open, seek, read."""
         with fs.ftp.open(path, "rb") as file:
