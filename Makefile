@@ -34,7 +34,8 @@ bench:  $(READY) ## benchmarks; prints ratios, judges nothing
 
 lowest: ## the part without servers, on the oldest fsspec we accept
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install -q --disable-pip-version-check -e ".[cli]" "fsspec==2025.10.0" "pytest>=9.1" "hypothesis>=6.130"
+	.venv-lowest/bin/python -m pip install -q --disable-pip-version-check "pip>=25.1"
+	.venv-lowest/bin/python -m pip install -q --disable-pip-version-check -e ".[cli]" --group tests --group doors --group drivers "fsspec==2025.10.0"
 	.venv-lowest/bin/python -m pytest -m "not server" -q
 
 $(VENV)/bin/python:

@@ -7,11 +7,12 @@ import sys
 import uuid
 
 import fsspec
-import pandas as pd
 import pytest
 
 from persistence_fsspec import FSSpecPersistence
 from persistence_fsspec.faces.fsspec import PersistFileSystem
+
+pd = pytest.importorskip("pandas")
 
 pytestmark = [
     # Libraries that come in through the door; their own warnings are theirs.

@@ -21,6 +21,7 @@ from persistence_fsspec import (
     TransferError,
     UnsupportedPersistenceOp,
 )
+from tests.unit.test_unknown_driver import private_memory
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_it_copies_and_pickles(persistence):
 
 def test_a_ready_filesystem_is_wrapped():
     """Every promise holds for an instance the caller made, and it is the one that is used."""
-    fs = fsspec.filesystem("memory", global_store=False, skip_instance_cache=True)
+    fs = private_memory()
     persistence = FSSpecPersistence("memory://box", filesystem=fs)
     persistence.write_bytes("k", b"1")
 

@@ -12,6 +12,11 @@ from fsspec.spec import AbstractFileSystem
 from persistence_fsspec import FSSpecPersistence, Policy, UnsupportedPersistenceOp
 
 
+def private_memory():
+    """A memory of its own, also on an fsspec without ``global_store=False``."""
+    return type("PrivateMemory", (MemoryFileSystem,), {"store": {}, "pseudo_dirs": [""]})(skip_instance_cache=True)
+
+
 class Plain(AbstractFileSystem):
     """Only what every fsspec driver has; moving is the base class's copy and delete."""
 
@@ -20,7 +25,7 @@ class Plain(AbstractFileSystem):
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.inner = MemoryFileSystem(global_store=False, skip_instance_cache=True)
+        self.inner = private_memory()
 
     def ls(self, path, detail=True, **_):
         return self.inner.ls(path, detail=detail)
