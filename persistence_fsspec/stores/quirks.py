@@ -249,7 +249,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("memory-shadow", "memory", "refused", "a file may be written where a folder is, and is then hidden by it", "that is an `IsAFolderError`"),
     _quirk("memory-fork", "memory", "declared", "a forked child has a private copy", "nothing to do: memory belongs to a process"),
     _quirk("memory-urls", "memory", "refused", "a URL or `::` inside a name is another path", "such names are refused", refused=r"::|://"),
-    _quirk("archive-listing", "archive reference", "normalised", "folders exist only as parts of names", "they are derived by the driver's listing", pin="none", own_timeout=True),
+    _quirk("archive-listing", "archive reference", "normalised", "folders exist only as parts of names, and reading a missing member is a KeyError in older versions", "folders are derived by the driver's listing, and the member is looked at first", pin="none", own_timeout=True, check_before_read=True),
 )  # fmt: skip
 """Later rows win where two set the same field."""
 

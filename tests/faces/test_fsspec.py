@@ -21,6 +21,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
 ]
 
+needs_chains = pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="pandas before 3 takes no chained URL for one")
+
 FRAME = pd.DataFrame({"n": range(1000), "name": [f"row {i}" for i in range(1000)]})
 
 
@@ -45,6 +47,7 @@ def test_the_entry_point_names_the_door():
     assert fsspec.get_filesystem_class("persist") is PersistFileSystem
 
 
+@needs_chains
 def test_pandas_parquet(base):
     """A table goes out and comes back."""
     FRAME.to_parquet(f"{base.url}/t.parquet", storage_options=base.options)
@@ -52,6 +55,7 @@ def test_pandas_parquet(base):
     pd.testing.assert_frame_equal(pd.read_parquet(f"{base.url}/t.parquet", storage_options=base.options), FRAME)
 
 
+@needs_chains
 def test_pandas_csv(base):
     """Text goes out and comes back."""
     FRAME.to_csv(f"{base.url}/t.csv", index=False, storage_options=base.options)
@@ -85,13 +89,14 @@ def test_xarray(base):
     xr.testing.assert_identical(xr.open_zarr(f"{base.url}/d.zarr", storage_options=base.options, consolidated=False).load(), data)
 
 
-def test_xarray_netcdf_file_object(base):
+def test_xarray_netcdf_file_object(base, tmp_path):
     """A file object that seeks is enough for HDF5."""
     import numpy as np
     import xarray as xr
 
     data = xr.Dataset({"t": ("x", np.arange(50.0))})
-    raw = bytes(data.to_netcdf(engine="h5netcdf"))
+    data.to_netcdf(tmp_path / "d.nc", engine="h5netcdf")
+    raw = (tmp_path / "d.nc").read_bytes()
     with fsspec.open(f"{base.url}/d.nc", "wb", **base.options) as file:
         file.write(raw)
     with fsspec.open(f"{base.url}/d.nc", "rb", **base.options) as file:
