@@ -60,9 +60,29 @@ class Place:
             return True
         return self.location.protocol == "file" and local_path(self.key).is_dir()
 
+    def is_same(self, other: Place) -> bool:
+        """Whether both name one object, as far as addresses tell; locally through links, too."""
+        if self._is_local and other._is_local:
+            return os.path.realpath(local_path(self.key)) == os.path.realpath(local_path(other.key))
+        return self.key == other.key and (self.store is other.store or self._root == other._root)
+
+    @property
+    def _is_local(self) -> bool:
+        return config.canonical(self.location.protocol) == "file"
+
+    @property
+    def _root(self) -> str:
+        protocol, _, rest = self.location.root.partition("://")
+        return f"{config.canonical(protocol)}://{rest.lower() if '::' not in rest else rest}"
+
+    def exact(self, name: str) -> Place:
+        """Where a single file of that name goes."""
+        return self.inside(name) if self.names_folder else self
+
     def inside(self, name: str) -> Place:
         """The place of a name in this folder."""
-        return replace(self, key="/".join(part for part in (self.key, name) if part))
+        key = "/".join(part for part in (self.key, name) if part)
+        return replace(self, key=key, location=self.location.with_key(key))
 
     def name_of(self, key: str) -> str:
         """What to hand back for a key: of the same kind as the address, and always readable again."""
@@ -131,7 +151,7 @@ class Addresses:
             location = replace(location, userinfo=self.prefix.userinfo)  # names we handed out carry no password
         own = self.filesystem if self.serves(location.protocol) else None
         known = {} if own is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
-        in_prefix = location.root == self.prefix.root and location.key.startswith(self.prefix.key)
+        in_prefix = location.root == self.prefix.root and f"{location.key}/".startswith(f"{self.prefix.key}/")
         lazy = self.lazy_folder if in_prefix else None
         return self.wrap(open_store(location, known, self.policy, filesystem=own, lazy_folder=lazy))
 

@@ -14,6 +14,7 @@ from persistence_fsspec.addresses import Address, Addresses, Place
 from persistence_fsspec.addresses import default_prefix as place_of_keys
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
+    ConflictError,
     InvalidNameError,
     IsAFolderError,
     NotAFolderError,
@@ -23,14 +24,14 @@ from persistence_fsspec.errors import (
     redact,
 )
 from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
-from persistence_fsspec.location import is_local_path, is_url, local, parse, url_and_options
+from persistence_fsspec.location import ALIASES, is_local_path, is_url, local, parse, url_and_options
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.store import ObjectInfo, Store
 from persistence_fsspec.transfer.engine import run
 from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
 from persistence_fsspec.transfer.progress import as_progress
-from persistence_fsspec.transfer.remove import delete_files, delete_folders, delete_tree
+from persistence_fsspec.transfer.remove import delete_copied, delete_tree
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 EMBEDDED: Final = ".persistence"
@@ -85,7 +86,8 @@ class FSSpecPersistence(DataPersistence):
         embedded = Path.cwd() / EMBEDDED
         self._prefix = place_of_keys(default_prefix, filesystem, embedded / "data")
         self._lazy_folder = embedded if default_prefix is None and filesystem is None else None
-        super().__init__(name=name, default_prefix=None if default_prefix is None else str(default_prefix))
+        given = None if default_prefix is None else str(default_prefix)
+        super().__init__(name=name, default_prefix=self._prefix.url if self._prefix.userinfo else given)
         config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)
         self._storage_options, self._profile = storage_options, profile
         self._policy, self._filesystem = policy or Policy(), filesystem
@@ -151,7 +153,8 @@ class FSSpecPersistence(DataPersistence):
         """
         foreign = self._foreign(to_path)
         if foreign is not None:
-            return _empty_report("put", foreign.put(str(from_path), str(to_path), recursive))
+            _refuse_beyond_the_five(foreign, overwrite=overwrite, include=include, exclude=exclude)
+            return _foreign_report("put", from_path, to_path, foreign.put(str(from_path), str(to_path), recursive))
         source, target = self._local_place(from_path), self._place(to_path)
         options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
         return self._transfer("put", source, target, recursive=recursive, **options)
@@ -189,7 +192,8 @@ class FSSpecPersistence(DataPersistence):
         """
         foreign = self._foreign(from_path)
         if foreign is not None:
-            return _empty_report("get", foreign.get(str(from_path), str(to_path), recursive))
+            _refuse_beyond_the_five(foreign, overwrite=overwrite, include=include, exclude=exclude)
+            return _foreign_report("get", from_path, to_path, foreign.get(str(from_path), str(to_path), recursive))
         source, target = self._place(from_path), self._local_place(to_path)
         options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
         with self._helpful(from_path):
@@ -223,18 +227,37 @@ class FSSpecPersistence(DataPersistence):
             PersistenceError: A single file did not arrive, and why.
         """
         source, target = self._place(src), self._place(dst)
-        if source.url == target.url:
-            return self._transfer("move", source, target, recursive=recursive)
         with self._helpful(src):
             info = source.store.info(source.key)
-            if not info.is_folder and source.store is target.store and source.store.capabilities.rename:
-                exact = target.inside(source.key.rpartition("/")[2]) if target.names_folder else target
-                return self._rename(source, exact)
-            report = self._transfer("move", source, target, recursive=recursive)
-        delete_files(source.store, (file.key for file in report.copied), self._policy, url=source.url)
-        if info.is_folder:
-            delete_folders(source.store, source.key)
+        exact = target if info.is_folder else target.exact(source.key.rpartition("/")[2])
+        if source.is_same(exact):
+            return _nothing_to_do("move", source)
+        if not info.is_folder and source.store is exact.store and source.store.capabilities.rename:
+            return self._rename(source, exact)
+        self._refuse_disguise(source, exact, info)
+        report = self._transfer("move", source, exact, recursive=recursive)
+        copied = {file.key: file.info for file in report.copied if file.info is not None}
+        delete_copied(source.store, source.key, copied, self._policy)
         return report
+
+    def _refuse_disguise(self, source: Place, target: Place, info: ObjectInfo) -> None:
+        """One server under two addresses: a move would copy a file onto itself, and then delete it."""
+        if source.store is target.store or source.location.protocol not in (target.location.protocol, *_spellings(target)):
+            return
+        if info.is_folder:
+            first = next(source.store.find(source.key), None)
+            if first is None:
+                return
+            info, target = first, target.inside(first.key[len(source.key) :].lstrip("/"))
+        with contextlib.suppress(ObjectNotFoundError, NotAFolderError):
+            there = target.store.info(target.key)
+            if there.modified is not None and info.same_content(there):
+                raise ConflictError(
+                    f"{source.store.url(info.key)} and {target.url} look like one file under two addresses",
+                    operation="move",
+                    url=target.url,
+                    hint="If they are two, copy() and then delete() the source.",
+                )
 
     def _rename(self, source: Place, target: Place) -> TransferReport:
         source.store.rename(source.key, target.key)
@@ -254,10 +277,9 @@ class FSSpecPersistence(DataPersistence):
         progress: Any = None,
     ) -> TransferReport:
         listener = as_progress(progress)
-        if source.url == target.url and source.store is target.store:
+        if source.is_same(target) or (not recursive and source.is_same(target.exact(source.key.rpartition("/")[2]))):
             source.store.info(source.key)
-            same = FileOutcome(source=source.url, target=target.url, status="skipped")
-            return TransferReport(operation=operation, source=source.url, target=target.url, files=(same,))
+            return _nothing_to_do(operation, source)
         plan = Plan(
             source=source.store,
             source_key=source.key,
@@ -380,6 +402,7 @@ class FSSpecPersistence(DataPersistence):
                     raise UnsupportedPersistenceOp("its size is not known, so nothing can be counted from the end")
                 start, end, _ = slice(start, end).indices(size)
             if end is not None and end <= (start or 0):
+                place.store.info(place.key)  # nothing of a missing object is still an error
                 return b""
             return place.store.read(place.key, start, end)
 
@@ -462,19 +485,29 @@ class FSSpecPersistence(DataPersistence):
         try:
             info = place.store.info(place.key)
         except ObjectNotFoundError:
-            if missing_ok:
-                return
-            raise
-        if not info.is_folder:
-            place.store.delete(place.key)
+            self._delete_dangling(place, missing_ok=missing_ok)
             return
-        if not recursive:
+        flat = place.store.capabilities.flat
+        if not info.is_folder or info.link:
+            place.store.delete(place.key)
+            if not (recursive and flat):  # there, an object and a tree may share a name
+                return
+        elif not recursive:
             raise IsAFolderError(
                 "is a folder", operation="delete", url=place.url, hint="recursive=True deletes it with everything in it."
             )
         if not place.key:
             raise InvalidNameError("the root of a store is never deleted", operation="delete", url=place.url)
         delete_tree(place.store, place.key, self._policy)
+
+    def _delete_dangling(self, place: Place, *, missing_ok: bool) -> None:
+        """A link that leads nowhere is not found, and can be deleted all the same."""
+        if place.store.capabilities.folders and place.store.capabilities.write:
+            with contextlib.suppress(ObjectNotFoundError, NotAFolderError):
+                place.store.delete(place.key)
+                return
+        if not missing_ok:
+            raise ObjectNotFoundError("not found", operation="delete", url=place.url)
 
     def sign(self, path: Address, expires_seconds: int = 3600) -> str:
         """A URL that reads one object without credentials.
@@ -629,7 +662,25 @@ def _chained(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[O
         yield from rest
 
 
-def _empty_report(operation: str, answer: Any) -> TransferReport:
+def _nothing_to_do(operation: str, place: Place) -> TransferReport:
+    same = FileOutcome(source=place.url, target=place.url, status="skipped")
+    return TransferReport(operation=operation, source=place.url, target=place.url, files=(same,))
+
+
+def _spellings(place: Place) -> tuple[str, ...]:
+    """All protocols that mean the same as this place's."""
+    own = config.canonical(place.location.protocol)
+    return tuple(name for name in (*ALIASES, *ALIASES.values()) if config.canonical(name) == own)
+
+
+def _refuse_beyond_the_five(foreign: Any, *, overwrite: bool, include: Patterns, exclude: Patterns) -> None:
+    if not overwrite or include is not None or exclude is not None:
+        raise UnsupportedPersistenceOp(
+            f"{type(foreign).__name__} serves this protocol, and knows neither overwrite=False nor include and exclude"
+        )
+
+
+def _foreign_report(operation: str, source: Address, target: Address, answer: Any) -> TransferReport:
     if isinstance(answer, TransferReport):
         return answer
-    return TransferReport(operation=operation, source="", target="")
+    return TransferReport(operation=operation, source=redact(str(source)), target=redact(str(target)))

@@ -33,6 +33,7 @@ class ObjectInfo:
         version: Names this very content: another write gives another version. None when the store has nothing that strong.
         digest: What the store itself knows of the content.
         metadata: Caller-defined text; only `Store.info` fills it.
+        link: The name is a symbolic link; everything else said here is of what it leads to.
     """
 
     key: str
@@ -42,6 +43,7 @@ class ObjectInfo:
     version: str | None = None
     digest: Digest | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    link: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -52,7 +54,9 @@ class ObjectInfo:
         """Whether nothing the store says tells the two apart. Without versions that is a guess from size and time."""
         if self.version is not None and other.version is not None:
             return self.version == other.version
-        return (self.size, self.modified) == (other.size, other.modified)
+        # Listings may say less than info: what one of them does not know cannot differ.
+        pairs = ((self.size, other.size), (self.modified, other.modified))
+        return all(mine is None or its is None or mine == its for mine, its in pairs)
 
 
 class Writer(Protocol):

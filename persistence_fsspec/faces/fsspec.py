@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import sys
 from collections.abc import Iterable
 from datetime import datetime
-from types import FrameType
 from typing import Any, ClassVar
 
 import fsspec
-from fsspec.core import OpenFile
 from fsspec.implementations.chained import ChainedFileSystem
 
-from persistence_fsspec.errors import IsAFolderError, ObjectNotFoundError
+from persistence_fsspec.errors import ObjectNotFoundError
 from persistence_fsspec.fileobject import Appender, ObjectWriter
 from persistence_fsspec.persistence import FSSpecPersistence
-from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.store import ObjectInfo, Writer
+
+_log = logging.getLogger("persistence_fsspec")
 
 
 class _DoorWriter(ObjectWriter):
-    """Also hears of exceptions in ``with fsspec.open(...)``, whose exit closes its files without passing them on."""
+    """Also hears of exceptions where others close it: `fsspec.OpenFile`, pandas and pyarrow do so on their way out.
+
+    A file that is closed while an exception is being handled, one that came
+    after the file was opened, publishes nothing.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._known = sys.exc_info()[1]
 
     def close(self) -> None:
-        if _leaving_a_failed_block():
-            self.discard()
-        else:
+        handled = sys.exc_info()[1]
+        if handled is None or handled is self._known or self.closed:
             super().close()
-
-
-def _leaving_a_failed_block() -> bool:
-    frame: FrameType | None = sys._getframe(2)
-    for _ in range(3):
-        if frame is None:
-            return False
-        if frame.f_code is OpenFile.__exit__.__code__:
-            return frame.f_locals["args"][0] is not None
-        frame = frame.f_back
-    return False
+            return
+        self.discard()
+        _log.warning("a file closed while %s was being handled was not published", type(handled).__name__)
 
 
 class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -131,24 +132,19 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
     def get_file(self, rpath: str, lpath: Any, **options: Any) -> None:
         if isinstance(lpath, io.IOBase):
             lpath.write(self.cat_file(rpath))
-            return
-        try:
+        elif self.isdir(rpath):
+            os.makedirs(lpath, exist_ok=True)
+        else:
             self.adapter.get(self._address(rpath), lpath, progress=options.get("callback"))
-        except IsAFolderError:
-            fsspec.implementations.local.LocalFileSystem().makedirs(lpath, exist_ok=True)
 
     def put_file(self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any) -> None:
-        overwrite = mode != "create"
-        try:
+        if not os.path.isdir(lpath):  # fsspec hands folders in too; they appear with the objects in them
+            overwrite = mode != "create"
             self.adapter.put(lpath, self._address(rpath), overwrite=overwrite, progress=options.get("callback"))
-        except IsAFolderError:
-            return
 
     def cp_file(self, path1: str, path2: str, **_: Any) -> None:
-        try:
+        if not self.isdir(path1):
             self.adapter.copy(self._address(path1), self._address(path2))
-        except IsAFolderError:
-            return
 
     def mv(self, path1: str, path2: str, recursive: bool = False, **_: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's
         self.adapter.move(self._address(path1), self._address(path2), recursive=recursive)

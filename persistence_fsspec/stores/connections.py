@@ -60,7 +60,7 @@ class Connections:
         _all.add(self)
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a writer that is collected while we connect gives its connection back here
         self._gate = threading.RLock()
         self._shared: Any = None
         self._idle: list[tuple[Any, float]] = []

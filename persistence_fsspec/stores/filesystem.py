@@ -25,7 +25,7 @@ from persistence_fsspec.foreign import translated
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo, OnError, Writer
 from persistence_fsspec.stores.driver import Driver
-from persistence_fsspec.stores.partial import is_reserved, partial_key
+from persistence_fsspec.stores.partial import is_leftover, is_reserved, partial_key
 from persistence_fsspec.stores.writers import ObjectWriter, StagedWriter
 
 _REWRITE_LIMIT: Final = 64 * 1024 * 1024
@@ -83,12 +83,15 @@ class FilesystemStore:
         if empty and key and not self.info(key).is_folder:
             raise NotAFolderError("is a file", operation="list", url=self.url(key))
 
-    def _walk(self, key: str, on_error: OnError | None, *, outermost: bool = False) -> Iterator[ObjectInfo]:
+    def _walk(
+        self, key: str, on_error: OnError | None, *, above: tuple[str, ...] = (), outermost: bool = False
+    ) -> Iterator[ObjectInfo]:
+        """Depth first; links are followed, except to a folder that contains them."""
         folders = []
         try:
             for entry in self.children(key):
                 if entry.is_folder:
-                    folders.append(entry.key)
+                    folders.append(entry)
                 else:
                     yield entry
         except PersistenceError as exc:
@@ -96,20 +99,22 @@ class FilesystemStore:
                 raise
             on_error(key, exc)
         for folder in folders:
-            yield from self._walk(folder, on_error)
+            path = self._driver.path(folder.key)
+            if folder.link:
+                path = self._driver.do("list", folder.key, self._driver.dialect.real_path)
+                if path in above or path == self._driver.path(key):
+                    continue
+            yield from self._walk(folder.key, on_error, above=(*above, path))
 
     def _listed(self, key: str, listing: Callable[[Any, str], Iterator[ObjectInfo]]) -> Iterator[ObjectInfo]:
         with self._driver.call("list", key) as fs:
             fs.invalidate_cache()
-            entries = listing(fs, self._driver.path(key))
-            if self._driver.capabilities.threads != "shared":
-                entries = iter(list(entries))  # do not keep a connection while the caller works
-            elif self._driver.capabilities.flat:
-                yield from self._keyed(entries)
+            entries = self._keyed(listing(fs, self._driver.path(key)))
+            if self._driver.capabilities.flat and self._driver.capabilities.threads == "shared":
+                yield from entries  # page by page
                 return
-            else:
-                entries = iter(list(entries))
-        yield from self._keyed(entries)
+            entries = iter(list(entries))  # do not keep a connection while the caller works
+        yield from entries
 
     def _keyed(self, entries: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
         for entry in entries:
@@ -159,8 +164,8 @@ class FilesystemStore:
 
     def _pieces(self, key: str, pin: ObjectInfo) -> Iterator[bytes]:
         step = self._policy.part_size
-        ranged = self._pinned(pin) or self._driver.capabilities.threads == "serial"
-        if pin.size is None or not ranged:
+        ranged = self._pinned(pin)
+        if pin.size is None or not (ranged or self._driver.capabilities.threads == "serial"):
             path = self._driver.path(key)
             with self._driver.call("read", key) as fs, contextlib.closing(self._driver.dialect.stream(fs, path, step)) as pieces:
                 yield from pieces
@@ -168,7 +173,18 @@ class FilesystemStore:
             yield self.read(key, pin=pin)
         else:
             for start in range(0, pin.size, step):
+                if start and ranged and not self._pinned(pin):  # the server turned out to ignore ranges
+                    yield from self._rest(key, start)
+                    return
                 yield self.read(key, start, min(start + step, pin.size), pin=pin)
+
+    def _rest(self, key: str, start: int) -> Iterator[bytes]:
+        """What lies behind a position, by one stream from the beginning."""
+        for data in self.stream(key):
+            skipped = min(start, len(data))
+            start -= skipped
+            if skipped < len(data):
+                yield data[skipped:]
 
     def _pinned(self, pin: ObjectInfo) -> bool:
         return self._driver.dialect.pins_reads and pin.version is not None
@@ -303,12 +319,13 @@ class FilesystemStore:
     def delete_folder(self, key: str) -> None:
         """Delete one empty folder."""
         if not self._driver.capabilities.folders:
+            self._driver.do("delete", key, self._driver.dialect.delete_markers)
             return
         with self._driver.call("delete", key) as fs:
             fs.invalidate_cache()
             path = self._driver.path(key)
             names = [entry.key.rstrip("/") for entry in self._driver.dialect.children(fs, path)]
-            if not all(is_reserved(name) for name in names):
+            if not all(is_leftover(name) for name in names):
                 raise FolderNotEmptyError("is not empty")
             for name in names:
                 self._driver.dialect.delete(fs, name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
-import shutil
 import stat
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, local_path
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo, OnError
-from persistence_fsspec.stores.partial import is_reserved, partial_key, refuse_reserved
+from persistence_fsspec.stores.partial import is_leftover, is_reserved, partial_key, refuse_reserved
 
 _CASE_SENSITIVE: Final = sys.platform not in {"darwin", "win32"}
 
@@ -70,7 +71,8 @@ class LocalStore:
     def info(self, key: str) -> ObjectInfo:
         """Follow symbolic links; a dangling one is not found."""
         with self._translated("info", key):
-            return _info(key, os.stat(local_path(key)))
+            path = local_path(key)
+            return replace(_info(key, os.stat(path)), link=path.is_symlink())
 
     def children(self, key: str) -> Iterator[ObjectInfo]:
         """List one folder, sorted by name."""
@@ -80,11 +82,12 @@ class LocalStore:
             if is_reserved(entry.name):
                 continue
             child = f"{key}/{entry.name}" if key else entry.name
+            link = entry.is_symlink()
             try:
-                yield _info(child, entry.stat())
-            except FileNotFoundError:
-                if entry.is_symlink():  # dangling: it is there, and whoever needs its content must hear of it
-                    yield ObjectInfo(key=child)
+                yield replace(_info(child, entry.stat()), link=link)
+            except OSError:
+                if link:  # dangling, or in a circle: it is there, and whoever needs its content must hear of it
+                    yield ObjectInfo(key=child, link=True)
 
     def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
         """Walk depth first. Links to folders are followed, except into a folder that contains them."""
@@ -160,13 +163,13 @@ class LocalStore:
 
     def copy(self, source: str, target: str) -> None:
         """Only for `rename` across devices."""
-        with self._translated("copy", source), _open_regular(source) as file:
-            writer = self.writer(target)
-            try:
-                shutil.copyfileobj(file, writer.raw, self._policy.part_size)
-                writer.commit()
-            finally:
-                writer.abort()
+        writer = self.writer(target)
+        try:
+            for piece in self.stream(source):
+                writer.write(piece)
+            writer.commit()
+        finally:
+            writer.abort()
 
     def rename(self, source: str, target: str) -> None:
         """Atomic on one device; across devices a copy, then the deletion."""
@@ -175,10 +178,18 @@ class LocalStore:
             path = local_path(target)
             _refuse_folder(path)
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and os.path.samefile(local_path(source), path):
+                # Two names of one file: the system would leave both. One name is no second one to give up.
+                if (
+                    os.path.realpath(local_path(source).parent) != os.path.realpath(path.parent)
+                    or path.name != local_path(source).name
+                ):
+                    local_path(source).unlink()
+                return
             try:
                 os.replace(local_path(source), path)
             except OSError as exc:
-                if exc.errno != 18:  # EXDEV
+                if exc.errno != errno.EXDEV:
                     raise
                 self.copy(source, target)
                 self.delete(source)
@@ -196,7 +207,7 @@ class LocalStore:
         with self._translated("delete", key):
             folder = local_path(key)
             names = os.listdir(folder)
-            if all(is_reserved(name) for name in names):
+            if all(is_leftover(name) for name in names):
                 for name in names:
                     (folder / name).unlink(missing_ok=True)
             folder.rmdir()
@@ -308,7 +319,7 @@ class LocalWriter:
             self._partial = None
         else:
             # link() refuses an existing name atomically and shows a complete file; rename() would replace it.
-            os.link(partial, self._target)
+            _link(partial, self._target)
         if self._fsync:
             _fsync_folder(self._target.parent)
 
@@ -322,6 +333,15 @@ class LocalWriter:
     def __del__(self) -> None:
         if hasattr(self, "raw"):
             self.abort()
+
+
+def _link(source: os.PathLike[str] | str, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as exc:
+        if exc.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+        raise UnsupportedPersistenceOp("overwrite=False needs hard links, which this file system does not have") from exc
 
 
 def _fsync_folder(folder: Path) -> None:

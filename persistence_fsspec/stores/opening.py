@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,8 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Protocol -> our extra, and the package it brings."""
 
-_stores: dict[Any, Store] = {}
+_STORES_KEPT: Final = 128
+_stores: OrderedDict[Any, Store] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -85,13 +87,19 @@ def open_store(
         MissingDriverError: It does, and the package is not installed.
     """
     identity = (location.protocol, location.root, location.query, location.userinfo)
-    key = (*identity, _frozen(options), policy, id(filesystem) if filesystem is not None else None, lazy_folder)
+    key = (*identity, _frozen(options), policy, _Same(filesystem), lazy_folder)
+    if "::" in location.root:  # an archive or a cache holds what it read when it was opened
+        return _build(location, options, policy, filesystem, lazy_folder)
     with _lock:
         store = _stores.get(key)
-    if store is None:
-        store = _build(location, options, policy, filesystem, lazy_folder)
-        with _lock:
-            store = _stores.setdefault(key, store)
+        if store is not None:
+            _stores.move_to_end(key)
+            return store
+    store = _build(location, options, policy, filesystem, lazy_folder)
+    with _lock:
+        store = _stores.setdefault(key, store)
+        while len(_stores) > _STORES_KEPT:
+            _stores.popitem(last=False)
     return store
 
 
@@ -226,12 +234,22 @@ def _hdfs_hint() -> str:
 def _frozen(value: Any) -> Any:
     """Something hashable that is equal only for equal options."""
     if isinstance(value, Mapping):
-        return tuple(sorted((str(k), _frozen(v)) for k, v in value.items()))
+        return tuple((str(k), _frozen(value[k])) for k in sorted(value, key=str))
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(item) for item in value)
     if isinstance(value, (str, int, float, bool, bytes, type(None))):
         return (type(value).__name__, value)
-    return ("object", id(value), _kept.setdefault(id(value), value) is value)
+    return _Same(value)
 
 
-_kept: dict[int, Any] = {}
+class _Same:
+    """Equal only to the same object, which it keeps alive, so that no other gets its address."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._value is other._value
+
+    def __hash__(self) -> int:
+        return id(self._value)

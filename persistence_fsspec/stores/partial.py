@@ -16,6 +16,8 @@ from persistence_fsspec.errors import InvalidNameError
 MARK: Final = ".~persist-"
 """What every name of ours begins with."""
 
+_PARTIAL: Final = ".part"
+
 
 def _stem(key: str) -> str:
     return MARK + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -28,7 +30,7 @@ def _beside(key: str, name: str) -> str:
 
 def partial_key(key: str) -> str:
     """A fresh name beside *key* for the bytes on their way to it."""
-    return _beside(key, f"{_stem(key)}-{secrets.token_hex(4)}.part")
+    return _beside(key, f"{_stem(key)}-{secrets.token_hex(4)}{_PARTIAL}")
 
 
 def aside_key(key: str) -> str:
@@ -39,6 +41,11 @@ def aside_key(key: str) -> str:
 def is_reserved(key: str) -> bool:
     """Whether the last part of a key is one of our own names."""
     return key.rpartition("/")[2].startswith(MARK)
+
+
+def is_leftover(key: str) -> bool:
+    """Whether it is a partial object, which may go with its folder. An old version set aside may be the only copy."""
+    return is_reserved(key) and key.endswith(_PARTIAL)
 
 
 def refuse_reserved(key: str) -> None:

@@ -162,6 +162,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("s3-empty-range", "s3fs", "normalised", "`cat_file(path, start=0)` of an empty object is 416", "no range is asked from the beginning to the end"),
     _quirk("s3-append", "s3fs", "normalised", "`open('ab')` is not safe against a second writer", "read, extend and replace, on condition of the ETag", append="rewrite"),
     _quirk("s3-delete-missing", "s3fs hdfs-native webhdfs", "normalised", "`rm_file` of a missing object returns None", "the object is looked at before it is deleted", check_before_delete=True),
+    _quirk("s3-version-suffix", "s3fs", "refused", "everything from `?versionId=` on is cut off a name, so another object is hit", "such names are refused", refused=r"\?versionId="),
     _quirk("s3-find", "s3fs", "normalised", "`find` collects the whole listing before the first item, and takes no `on_error`", "pages of `list_objects_v2` are read one by one"),
     _quirk("s3-bulk-delete", "s3fs", "normalised", "`rm` of many keys reports no failure of a single one", "keys are deleted one by one, each with its answer"),
     _quirk("s3-timeout", "s3fs", "declared", "a silent server is given up after some retries", "said in the capabilities", own_timeout=True),

@@ -46,7 +46,7 @@ class ObjectWriter:
     def write(self, data: bytes) -> None:
         """Collect up to one request, then send parts, or spool where a condition needs one request."""
         if self._spool is not None:
-            self._spool.write(data)
+            self._to_disk(self._spool, data)
         elif self._sink is not None:
             self._send(data)
         else:
@@ -58,12 +58,16 @@ class ObjectWriter:
         data, self._buffer = bytes(self._buffer), bytearray()
         if self._create or self._if_match:  # conditions hold for a single request only
             self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit or abort
-            self._spool.write(data)
+            self._to_disk(self._spool, data)
             return
         with self._driver.call("write", self._key) as fs:
             path = self._driver.path(self._key)
             self._sink = self._driver.dialect.sink(fs, path, size=self._size, metadata=self._metadata)
         self._send(data)
+
+    def _to_disk(self, spool: IO[bytes], data: bytes) -> None:
+        with translated("spool to the temporary folder", lambda: self._driver.url(self._key)):
+            spool.write(data)
 
     def _send(self, data: bytes) -> None:
         if self._sink is not None:

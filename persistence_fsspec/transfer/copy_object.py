@@ -52,6 +52,7 @@ class CopyObject:
         size, digest, verification = outcome
         return FileOutcome(
             key=step.info.key,
+            info=step.info,
             source=source,
             target=target,
             status="copied",

@@ -10,6 +10,7 @@ from typing import Any
 from persistence_fsspec.errors import (
     InvalidNameError,
     IsAFolderError,
+    NotAFolderError,
     ObjectNotFoundError,
     PersistenceError,
 )
@@ -75,7 +76,7 @@ class Plan:
         if self.recursive and self.source.capabilities.flat:
             try:
                 next(self.source.find(self.source_key), None)
-            except (ObjectNotFoundError, PersistenceError):
+            except (ObjectNotFoundError, NotAFolderError):
                 return self.source.info(self.source_key)
             return ObjectInfo(key=self.source_key, kind="folder")
         return self.source.info(self.source_key)
@@ -101,22 +102,27 @@ class Plan:
         names = _Names(self.target)
         wanted = _Filter(self.include, self.exclude)
         for info in self.source.find(self.source_key, on_error=lambda key, exc: failures.append(self._failed(key, exc))):
-            below = info.key[len(self.source_key) :].lstrip("/") if not self.source.capabilities.flat else self._below(info.key)
+            below = info.key[len(self.source_key) + 1 :] if self.source_key else info.key
             if wanted(below):
                 yield self._step(info, below, names)
             yield from failures
             failures.clear()
         yield from failures
 
-    def _below(self, key: str) -> str:
-        return key[len(self.source_key) + 1 :] if self.source_key else key
-
     def _step(self, info: ObjectInfo, below: str, names: _Names) -> Step | FileOutcome:
+        key = f"{self.target_key}/{below}" if self.target_key else below
         try:
             names.claim(below)
+            if self._is_source(key):
+                raise InvalidNameError(f"{self.target.url(key)} is part of the source, and would be overwritten")
         except PersistenceError as exc:
             return self._failed(info.key, exc, below)
-        return Step(info, f"{self.target_key}/{below}" if self.target_key else below)
+        return Step(info, key)
+
+    def _is_source(self, key: str) -> bool:
+        """Whether a target lies in the tree that is being copied, which may not have been read yet."""
+        begin = self.source.url(self.source_key).rstrip("/")
+        return f"{self.target.url(key)}/".startswith(f"{begin}/")
 
     def _failed(self, key: str, error: PersistenceError, below: str = "") -> FileOutcome:
         target = f"{self.target_key}/{below}" if self.target_key and below else below or self.target_key

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from persistence_fsspec.errors import PersistenceError, TransferError
-from persistence_fsspec.store import Digest
+from persistence_fsspec.store import Digest, ObjectInfo
 
 Status = Literal["copied", "skipped", "failed"]
 
@@ -19,6 +19,7 @@ class FileOutcome:
 
     Attributes:
         key: Its key in the store it came from; empty when none was found.
+        info: What it was when it was copied.
         source: URL it came from, without credentials.
         target: URL it went to, or should have gone to.
         status: ``copied``, ``skipped`` (nothing to do) or ``failed``.
@@ -30,6 +31,7 @@ class FileOutcome:
     """
 
     key: str = ""
+    info: ObjectInfo | None = field(default=None, repr=False, compare=False)
     source: str
     target: str
     status: Status

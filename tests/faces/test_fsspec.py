@@ -148,6 +148,50 @@ def test_text_publishes_nothing_either(base):
     assert not fs.exists(path)
 
 
+@needs_chains
+def test_a_table_that_fails_leaves_the_old_one(base, monkeypatch):
+    """pandas and pyarrow close their files on the way out, which must not publish."""
+    import pyarrow.parquet
+
+    if "file:" in base.url:
+        pytest.skip("pyarrow removes a local path by the operating system's call, past every file system")
+    FRAME.to_parquet(f"{base.url}/t.parquet", storage_options=base.options)
+
+    def fails(*_, **__):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pyarrow.parquet.ParquetWriter, "write_table", fails)
+        with pytest.raises(ZeroDivisionError):
+            FRAME.head(1).to_parquet(f"{base.url}/t.parquet", storage_options=base.options)
+
+    assert len(pd.read_parquet(f"{base.url}/t.parquet", storage_options=base.options)) == len(FRAME)
+
+
+def test_closing_while_an_older_exception_is_handled_publishes(base):
+    """What came before the file was opened is none of its business."""
+    try:
+        raise KeyError
+    except KeyError:
+        with fsspec.open(f"{base.url}/k", "wb", **base.options) as file:
+            file.write(b"whole")
+
+    fs, path = fsspec.core.url_to_fs(f"{base.url}/k", **base.options)
+    assert fs.cat_file(path) == b"whole"
+
+
+def test_putting_onto_a_folder_is_an_error(base, tmp_path):
+    """Not a silent nothing."""
+    (tmp_path / "a.txt").write_bytes(b"1")
+    fs, root = fsspec.core.url_to_fs(f"{base.url}/t", **base.options)
+    fs.pipe_file(f"{root}/inside", b"1")
+    if "memory:" not in base.url:
+        pytest.skip("a flat store has both, and an existing local folder receives the file")
+
+    with pytest.raises(IsADirectoryError):
+        fs.put_file(str(tmp_path / "a.txt"), root)
+
+
 def test_trees_by_fsspec_calls(base, tmp_path):
     """put, find, get and rm, recursively, by fsspec's own walking."""
     source = tmp_path / "src"

@@ -198,17 +198,17 @@ def test_one_instance_serves_all_threads(place):
     names = [f"k{i}" for i in range(8)]
     for i, name in enumerate(names):
         place.raw_write(name, bytes([i]) * 1000)
-    barrier = Barrier(8)
+    barrier, store = Barrier(8), place.store
 
     def work(i):
         barrier.wait(5)
-        read = [place.store.read(place.key(names[i])) for _ in range(4)]
-        return set(read), id(instance_of(place.store))
+        read = [store.read(place.key(names[i])) for _ in range(4)]
+        return set(read), id(instance_of(store))
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(work, range(8)))
 
-    assert place.store.capabilities.threads == "shared"
+    assert store.capabilities.threads == "shared"
     assert [read for read, _ in results] == [{bytes([i]) * 1000} for i in range(8)]
     assert len({instance for _, instance in results}) == 1
 
@@ -755,3 +755,17 @@ def test_every_object_store_has_a_dialect_of_whole_objects():
 
     assert all(isinstance(dialect_for(driver), ObjectDialect) for driver in drivers)
     assert all(traits(driver)[1].stage == "object" for driver in drivers)
+
+
+@pytest.mark.server("s3")
+@pytest.mark.quirk("s3-version-suffix")
+def test_s3_a_version_suffix_in_a_name_does_not_hit_another_object(s3_server):
+    """`doc?versionId=7` is neither written to `doc`, nor read from it, nor deleted with it."""
+    folder = f"q-{os.urandom(4).hex()}"
+    s3_server.raw_write(f"{folder}/doc", b"precious")
+    p = FSSpecPersistence(f"{s3_server.url}/{folder}", storage_options=s3_server.storage_options)
+
+    for act in (p.read_bytes, p.delete, lambda name: p.write_bytes(name, b"other")):
+        with pytest.raises(InvalidNameError):
+            act("doc?versionId=7")
+    assert s3_server.raw_read(f"{folder}/doc") == b"precious"

@@ -36,6 +36,7 @@ class FileSink:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._completed = False
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
@@ -47,6 +48,7 @@ class FileSink:
     def close(self) -> None:
         """Flush and close."""
         self._file.close()
+        self._completed = True
 
     def abort(self) -> None:
         """Discard an unfinished upload; close a plain handle."""
@@ -54,7 +56,7 @@ class FileSink:
             with contextlib.suppress(Exception):
                 self._file.close()
             return
-        if not self._file.closed:
+        if not self._completed:  # a file whose close() failed calls itself closed, and its upload is still open
             # discard() is each driver's own way to take an unfinished upload back; some have none.
             with contextlib.suppress(Exception):
                 self._file.discard()
@@ -221,6 +223,13 @@ class Dialect:
         """Delete one file."""
         fs.rm_file(path)
 
+    def real_path(self, fs: Any, path: str) -> str:  # noqa: ARG002 - for subclasses
+        """Where a path leads to, through all links; only asked for links."""
+        return path
+
+    def delete_markers(self, fs: Any, path: str) -> None:
+        """Delete the empty objects by which some tools say "folder", at and below a path."""
+
     def make_folder(self, fs: Any, path: str) -> None:
         """Make a folder and its parents; an existing one is fine."""
         fs.makedirs(path, exist_ok=True)
@@ -240,7 +249,7 @@ class SwapDialect(Dialect):
     def replace(self, fs: Any, source: str, target: str) -> None:
         """Leaves the old object, aside or in place, if anything goes wrong."""
         aside = aside_key(target)
-        had_old = self._is_there(fs, target)
+        had_old = self._repair(fs, target, aside)
         if had_old:
             fs.mv(target, aside)
         try:
@@ -249,8 +258,19 @@ class SwapDialect(Dialect):
             if had_old:
                 fs.mv(aside, target)
             raise
-        if self._is_there(fs, aside):  # from this run, or from one that was killed in between
+        if had_old:
             fs.rm_file(aside)
+
+    def _repair(self, fs: Any, target: str, aside: str) -> bool:
+        """Finish what a killed run left half done; tell whether there is an old version."""
+        there = self._is_there(fs, target)
+        if self._is_there(fs, aside):
+            if there:
+                fs.rm_file(aside)
+            else:
+                fs.mv(aside, target)
+                there = True
+        return there
 
     def _is_there(self, fs: Any, path: str) -> bool:
         try:

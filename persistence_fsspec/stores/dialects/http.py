@@ -75,8 +75,10 @@ class HttpDialect(Dialect):
         """A range, cut out here when the server ignores it."""
         if end is not None and end <= (start or 0):
             return b""
-        data: bytes = sync(fs.loop, _read, fs, path, start or 0, end, pin)
-        return data
+        data, ignored = sync(fs.loop, _read, fs, path, start or 0, end, pin)
+        if ignored:
+            self.pins_reads = False  # from here on one stream per object, or each part would cost the whole
+        return bytes(data)
 
     def stream(self, fs: Any, path: str, piece: int) -> Generator[bytes, None, None]:
         """One request, read as it arrives."""
@@ -131,14 +133,16 @@ def _describe(url: str, answer: Any) -> ObjectInfo:
     )
 
 
-async def _read(fs: Any, url: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
+async def _read(fs: Any, url: str, start: int, end: int | None, pin: ObjectInfo | None) -> tuple[bytearray, bool]:
+    """The bytes of a range, and whether the server had ignored that it was one."""
     headers = {}
     if start or end is not None:
         headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     if pin is not None and pin.version:
         headers["If-Match"] = f'"{pin.version}"'
     async with _request(fs, "GET", url, headers) as answer:
-        skip = start if answer.status == 200 else 0
+        ignored = "Range" in headers and answer.status == 200
+        skip = start if ignored else 0
         wanted = None if end is None else end - start
         body = bytearray()
         async for piece in answer.content.iter_chunked(_MIB):
@@ -146,8 +150,8 @@ async def _read(fs: Any, url: str, start: int, end: int | None, pin: ObjectInfo 
             skip -= drop
             body += piece[drop:]
             if wanted is not None and len(body) >= wanted:
-                return bytes(body[:wanted])
+                return body[:wanted], ignored
         promised = answer.headers.get("Content-Length")
         if promised is not None and answer.status == 206 and len(body) < int(promised):
             raise TruncatedError(f"{len(body)} bytes arrived of {promised}")
-        return bytes(body)
+        return body, ignored

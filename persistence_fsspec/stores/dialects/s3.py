@@ -85,7 +85,7 @@ class S3Dialect(ObjectDialect):
     def _objects(self, fs: Any, path: str, page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
         bucket = _bucket(fs, path)
         for raw in page.get("Contents", ()):
-            if raw["Key"].endswith("/"):  # a folder marker, made by other tools
+            if raw["Key"].endswith("/") and raw["Size"] == 0:  # a folder marker, made by other tools
                 continue
             etag = plain_etag(raw.get("ETag"))
             yield ObjectInfo(
@@ -145,6 +145,14 @@ class S3Dialect(ObjectDialect):
             if create and (isinstance(exc, FileExistsError) or classify(exc) is ConflictError):
                 raise ObjectExistsError("exists already, and overwrite=False") from exc
             raise
+
+    def delete_markers(self, fs: Any, path: str) -> None:
+        """All empty objects whose names end in a slash."""
+        bucket = _bucket(fs, path)
+        for page in self._pages(fs, path, ""):
+            for raw in page.get("Contents", ()):
+                if raw["Key"].endswith("/") and raw["Size"] == 0:
+                    fs.call_s3("delete_object", Bucket=bucket, Key=raw["Key"])
 
     def copy(self, fs: Any, source: str, target: str) -> None:
         """Inside the service."""

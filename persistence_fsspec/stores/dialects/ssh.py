@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
+import stat
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import NotAFolderError, ObjectExistsError
+from persistence_fsspec.errors import NotAFolderError, ObjectExistsError, ObjectNotFoundError, StoreError
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect, FileSink
 
@@ -20,6 +22,15 @@ _REQUESTS_AHEAD: Final = 64
 
 class _SshDialect(Dialect):
     absolute = True
+
+    def info(self, fs: Any, path: str) -> ObjectInfo:
+        """Of what a link leads to; only folders are asked whether they are links, as deleting must know."""
+        found = super().info(fs, path)
+        return replace(found, link=True) if found.is_folder and path.strip("/") and self.is_link(fs, path) else found
+
+    def is_link(self, fs: Any, path: str) -> bool:
+        """Whether the name itself is a symbolic link."""
+        raise NotImplementedError
 
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; links are followed, a dangling one counts as a file of unknown size."""
@@ -30,9 +41,11 @@ class _SshDialect(Dialect):
                 yield self.describe(raw)
                 continue
             try:
-                yield replace(self.info(fs, raw["name"]), key=raw["name"])
-            except FileNotFoundError:
-                yield ObjectInfo(key=raw["name"])
+                yield replace(self.info(fs, raw["name"]), key=raw["name"], link=True)
+            except Exception as exc:
+                if classify(exc) not in {ObjectNotFoundError, StoreError}:
+                    raise
+                yield ObjectInfo(key=raw["name"], link=True)  # dangling, or in a circle
 
 
 class ParamikoDialect(_SshDialect):
@@ -101,8 +114,16 @@ class ParamikoDialect(_SshDialect):
             file.write(data)
 
     def delete(self, fs: Any, path: str) -> None:
-        """Remove one file."""
+        """Remove one file, or a link."""
         fs.ftp.remove(path)
+
+    def is_link(self, fs: Any, path: str) -> bool:
+        """By lstat."""
+        return stat.S_ISLNK(fs.ftp.lstat(path).st_mode or 0)
+
+    def real_path(self, fs: Any, path: str) -> str:
+        """By the server."""
+        return str(fs.ftp.normalize(path))
 
 
 class SshfsDialect(_SshDialect):
@@ -139,14 +160,22 @@ class SshfsDialect(_SshDialect):
                 raise ObjectExistsError("exists already, and overwrite=False") from exc
             raise
 
+    def is_link(self, fs: Any, path: str) -> bool:
+        """By lstat."""
+        return stat.S_ISLNK(sync(fs.loop, _on_channel, fs, "lstat", path).permissions or 0)
+
+    def real_path(self, fs: Any, path: str) -> str:
+        """By the server."""
+        return str(sync(fs.loop, _on_channel, fs, "realpath", path))
+
     def delete_folder(self, fs: Any, path: str) -> None:
         """By the client: the driver's own ``rmdir`` does nothing."""
         sync(fs.loop, _on_channel, fs, "rmdir", path)
 
 
-async def _on_channel(fs: Any, call: str, *args: str) -> None:
+async def _on_channel(fs: Any, call: str, *args: str) -> Any:
     async with fs._pool.get() as channel:
-        await getattr(channel, call)(*args)
+        return await getattr(channel, call)(*args)
 
 
 def _exists(dialect: Dialect, fs: Any, path: str) -> bool:
