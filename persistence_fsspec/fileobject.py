@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import codecs
 import io
+import logging
+import sys
 import warnings
 from types import TracebackType
 from typing import IO, Any, Final, cast
 
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.store import ObjectInfo, Store, Writer
+
+_log = logging.getLogger("persistence_fsspec")
 
 _READ_AHEAD: Final = 4 * 1024 * 1024
 
@@ -60,11 +64,17 @@ class ObjectReader(io.RawIOBase):
 
 
 class ObjectWriter(io.RawIOBase):
-    """Bytes on their way to an object; an exception in the ``with`` block discards them."""
+    """Bytes on their way to an object; an exception in the ``with`` block discards them.
+
+    So does closing the file in a ``finally``, as pandas, pyarrow and fsspec do on
+    their way out: a file that is closed while an exception is being handled, one
+    that came after the file was opened, publishes nothing, and logs that.
+    """
 
     def __init__(self, writer: Writer) -> None:
         self._writer: Writer | None = writer
         self._written = 0
+        self._known = sys.exc_info()[1]
 
     def writable(self) -> bool:
         """Yes."""
@@ -84,7 +94,12 @@ class ObjectWriter(io.RawIOBase):
         return len(view)
 
     def close(self) -> None:
-        """Publish."""
+        """Publish, unless something has gone wrong."""
+        handled = sys.exc_info()[1]
+        if self._writer is not None and handled is not None and handled is not self._known:
+            _log.warning("a file closed while %s was being handled was not published", type(handled).__name__)
+            self.discard()
+            return
         writer, self._writer = self._writer, None
         super().close()
         if writer is not None:

@@ -281,6 +281,7 @@ _OSERROR_WORDS: Final[_Words] = {
 _VALUE_WORDS: Final[_Words] = {
     r"^Bad Request: ": StoreError,  # gcsfs, for most of 4xx and 5xx
     r"illegal newline|not a valid DFS filename": InvalidNameError,  # ftplib, webhdfs
+    r"^Invalid endpoint: ": InvalidOptionError,  # botocore
 }
 _SSH_WORDS: Final[_Words] = {
     r"host key|known_hosts|private key|authentication": AuthenticationError,

@@ -16,6 +16,7 @@ from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ConflictError,
     InvalidNameError,
+    InvalidOptionError,
     IsAFolderError,
     NotAFolderError,
     ObjectNotFoundError,
@@ -90,6 +91,8 @@ class FSSpecPersistence(DataPersistence):
         super().__init__(name=name, default_prefix=self._prefix.url if self._prefix.userinfo else given)
         config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)
         self._storage_options, self._profile = storage_options, profile
+        if not isinstance(policy, Policy | None):
+            raise InvalidOptionError(f"policy must be a Policy, not {type(policy).__name__}")
         self._policy, self._filesystem = policy or Policy(), filesystem
 
     def __repr__(self) -> str:
@@ -155,9 +158,10 @@ class FSSpecPersistence(DataPersistence):
         if foreign is not None:
             _refuse_beyond_the_five(foreign, overwrite=overwrite, include=include, exclude=exclude)
             return _foreign_report("put", from_path, to_path, foreign.put(str(from_path), str(to_path), recursive))
-        source, target = self._local_place(from_path), self._place(to_path)
         options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
-        return self._transfer("put", source, target, recursive=recursive, **options)
+        with self._helpful(Path(from_path) if isinstance(from_path, str) else from_path, "put"):
+            source, target = self._local_place(from_path), self._place(to_path)
+            return self._transfer("put", source, target, recursive=recursive, **options)
 
     def get(
         self,
@@ -196,7 +200,7 @@ class FSSpecPersistence(DataPersistence):
             return _foreign_report("get", from_path, to_path, foreign.get(str(from_path), str(to_path), recursive))
         source, target = self._place(from_path), self._local_place(to_path)
         options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
-        with self._helpful(from_path):
+        with self._helpful(from_path, "get"):
             return self._transfer("get", source, target, recursive=recursive, **options)
 
     def copy(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
@@ -211,7 +215,7 @@ class FSSpecPersistence(DataPersistence):
             TransferError: Some files of a tree did not arrive.
             PersistenceError: A single file did not arrive, and why.
         """
-        with self._helpful(src):
+        with self._helpful(src, "copy"):
             return self._transfer("copy", self._place(src), self._place(dst), recursive=recursive)
 
     def move(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
@@ -227,7 +231,7 @@ class FSSpecPersistence(DataPersistence):
             PersistenceError: A single file did not arrive, and why.
         """
         source, target = self._place(src), self._place(dst)
-        with self._helpful(src):
+        with self._helpful(src, "move"):
             info = source.store.info(source.key)
         exact = target if info.is_folder else target.exact(source.key.rpartition("/")[2])
         if source.is_same(exact):
@@ -325,7 +329,7 @@ class FSSpecPersistence(DataPersistence):
             ObjectNotFoundError: It is not there.
         """
         place = self._place(path)
-        with self._helpful(path):
+        with self._helpful(path, "info"):
             return replace(place.store.info(place.key), key=place.name_of(place.key))
 
     def listdir(self, path: Address = "", recursive: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002 - Flyte's
@@ -368,7 +372,7 @@ class FSSpecPersistence(DataPersistence):
     def _primed(self, place: Place, entries: Iterator[ObjectInfo], path: Address) -> Iterator[ObjectInfo]:
         """Take the first entry now, so that errors come from the call."""
         try:
-            with self._helpful(path):
+            with self._helpful(path, "list"):
                 first = next(entries, None)
         except ObjectNotFoundError:
             # An untouched default prefix is empty; a missing bucket is an error.
@@ -393,7 +397,7 @@ class FSSpecPersistence(DataPersistence):
             ChangedDuringReadError: It was replaced meanwhile.
         """
         place = self._place(path)
-        with self._helpful(path):
+        with self._helpful(path, "read"):
             if start is None and end is None:
                 return b"".join(place.store.stream(place.key))
             if (start or 0) < 0 or (end or 0) < 0:
@@ -455,7 +459,7 @@ class FSSpecPersistence(DataPersistence):
             the end of the ``with`` block; an exception inside it publishes nothing.
         """
         kind = check_mode(mode, encoding)
-        with self._helpful(path):
+        with self._helpful(path, "open"):
             if kind == "r":
                 place = self._place(path)
                 return open_reader(place.store, place.key, mode, encoding)
@@ -633,13 +637,15 @@ class FSSpecPersistence(DataPersistence):
     # --- helpful errors ---
 
     @contextlib.contextmanager
-    def _helpful(self, address: Address) -> Iterator[None]:
-        """A missing key whose local twin exists says so."""
+    def _helpful(self, address: Address, operation: str) -> Iterator[None]:
+        """Errors name what the caller asked for; a missing key whose local twin exists says so."""
         try:
             yield
-        except ObjectNotFoundError as exc:
+        except PersistenceError as exc:
+            if exc.operation in {"", "info"}:
+                exc.operation = operation
             plain = isinstance(address, str) and address and not is_url(address) and not is_local_path(address)
-            if plain and not exc.hint and os.path.exists(address):
+            if isinstance(exc, ObjectNotFoundError) and plain and not exc.hint and os.path.exists(address):
                 exc.hint = (
                     f"A local file {str(address)!r} exists; a plain name is a key below {self._prefix}. "
                     f"For the file, say pathlib.Path({str(address)!r})."

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
-import sys
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import fsspec
 from fsspec.implementations.chained import ChainedFileSystem
@@ -16,29 +14,11 @@ from fsspec.implementations.chained import ChainedFileSystem
 from persistence_fsspec.errors import ObjectNotFoundError
 from persistence_fsspec.fileobject import Appender, ObjectWriter
 from persistence_fsspec.persistence import FSSpecPersistence
-from persistence_fsspec.store import ObjectInfo, Writer
+from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.opening import driver_class
 
-_log = logging.getLogger("persistence_fsspec")
-
-
-class _DoorWriter(ObjectWriter):
-    """Also hears of exceptions where others close it: `fsspec.OpenFile`, pandas and pyarrow do so on their way out.
-
-    A file that is closed while an exception is being handled, one that came
-    after the file was opened, publishes nothing.
-    """
-
-    def __init__(self, writer: Writer) -> None:
-        super().__init__(writer)
-        self._known = sys.exc_info()[1]
-
-    def close(self) -> None:
-        handled = sys.exc_info()[1]
-        if handled is None or handled is self._known or self.closed:
-            super().close()
-            return
-        self.discard()
-        _log.warning("a file closed while %s was being handled was not published", type(handled).__name__)
+# What fsspec gives to every file system; the rest is meant for the one behind the door.
+_FSSPEC_OPTIONS: Final = ("asynchronous", "loop", "batch_size", "use_listings_cache", "listings_expiry_time", "max_paths")
 
 
 class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -53,6 +33,7 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         target_protocol: Of the wrapped filesystem.
         target_options: Of the wrapped filesystem.
         adapter: A persistence to show, instead of a wrapped filesystem.
+        options: Also for the wrapped filesystem, which is whose options people mean.
     """
 
     protocol: ClassVar[str] = "persist"
@@ -67,10 +48,13 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         adapter: FSSpecPersistence | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        own = {name: options.pop(name) for name in _FSSPEC_OPTIONS if name in options}
+        super().__init__(**own)
         self._target: Any = None
         if adapter is None:
-            self._target = fsspec.filesystem(target_protocol or "file", **(target_options or {}))
+            protocol = target_protocol or "file"
+            driver_class(protocol)  # a missing driver says how to get it
+            self._target = fsspec.filesystem(protocol, **{**options, **(target_options or {})})
             adapter = FSSpecPersistence(filesystem=self._target)
         self.adapter = adapter
 
@@ -120,8 +104,8 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
             return self.adapter.open(self._address(path), mode)
         place = self.adapter._place(self._address(path)).require_object()
         if "a" in mode:
-            return _DoorWriter(Appender(place.store, place.key))
-        return _DoorWriter(place.store.writer(place.key, overwrite="x" not in mode))
+            return ObjectWriter(Appender(place.store, place.key))
+        return ObjectWriter(place.store.writer(place.key, overwrite="x" not in mode))
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """Text is put on top here, so that an exception discards it too."""

@@ -122,6 +122,10 @@ class Connections:
             with contextlib.suppress(Exception):
                 self._close(fs)
 
+    def __del__(self) -> None:
+        """A store that nobody asks for any more is forgotten, with its connections."""
+        self.close_idle()
+
     def is_broken(self, exc: BaseException) -> bool:
         """Whether an instance is of no more use after this."""
         if not isinstance(exc, Exception):

@@ -281,7 +281,11 @@ class LocalWriter:
         except FileExistsError as exc:
             raise NotAFolderError(f"{self._target.parent} is a file") from exc
         partial = local_path(partial_key(key))
-        self.raw = io.FileIO(os.fspath(partial), "xb")
+        try:
+            self.raw = io.FileIO(os.fspath(partial), "xb")
+        except OSError as exc:
+            exc.filename = str(self._target)  # the name the caller knows
+            raise
         self._partial: Path | None = partial
 
     def write(self, data: bytes) -> None:

@@ -60,7 +60,7 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Protocol -> our extra, and the package it brings."""
 
-_STORES_KEPT: Final = 128
+_STORES_KEPT: Final = 1024
 _stores: OrderedDict[Any, Store] = OrderedDict()
 _lock = threading.Lock()
 
@@ -196,7 +196,7 @@ def driver_class(protocol: str) -> type:
         raise missing_driver(protocol, str(exc)) from exc
     except ValueError as exc:
         raise UnknownProtocolError(
-            f"no driver is known for {protocol}://", hint="`persist protocols` lists what fsspec knows."
+            f"no driver is known for {protocol}://", hint="fsspec.available_protocols() lists those there are."
         ) from exc
     if driver_name(cls) == "http":
         _require_http(protocol)

@@ -65,9 +65,7 @@ class Plan:
             yield Step(info, self._single_target())
             return
         if not self.recursive:
-            raise IsAFolderError(
-                "is a folder", operation="copy", url=self.source.url(self.source_key), hint="recursive=True copies its contents."
-            )
+            raise IsAFolderError("is a folder", url=self.source.url(self.source_key), hint="recursive=True takes its contents.")
         self._refuse_copy_into_itself()
         yield from self._tree()
 

@@ -110,9 +110,10 @@ class TransferReport:
         first = failed[0]
         count = f"{len(failed)} of {len(self.files)} files failed"
         why = first.error.message if first.error else "unknown"
+        where = first.error.url if first.error and first.error.url else first.source
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
         raise TransferError(
-            f"{count}: {first.source}: {why}{more}", report=self, operation=self.operation, url=self.target
+            f"{count}: {where}: {why}{more}", report=self, operation=self.operation, url=self.target
         ) from first.error
 
     def as_dict(self) -> dict[str, Any]:

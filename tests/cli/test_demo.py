@@ -61,7 +61,7 @@ def test_the_demo_on_a_real_s3_server(s3_server, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "code", "words"), [("nope://x", 2, "no driver is known for nope://"), ("file:///dev/null/x", 3, "/dev/null")]
+    ("url", "code", "words"), [("nope://x", 2, "no driver is known for nope://"), ("file:///dev/null/x", 1, "/dev/null")]
 )
 def test_errors_are_one_screen_with_a_code(tmp_path, url, code, words):
     """Operation, URL, cause; no traceback."""

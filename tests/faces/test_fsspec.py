@@ -180,6 +180,17 @@ def test_closing_while_an_older_exception_is_handled_publishes(base):
     assert fs.cat_file(path) == b"whole"
 
 
+@pytest.mark.server("s3")
+def test_flat_options_are_the_wrapped_stores(s3_server):
+    """Not swallowed: that would send the request, and what it carries, to another server."""
+    url = f"persist::{s3_server.url}/flat-{uuid.uuid4().hex}"
+    with fsspec.open(url, "wb", **s3_server.storage_options) as file:
+        file.write(b"1")
+
+    with fsspec.open(url, "rb", **s3_server.storage_options) as file:
+        assert file.read() == b"1"
+
+
 def test_putting_onto_a_folder_is_an_error(base, tmp_path):
     """Not a silent nothing."""
     (tmp_path / "a.txt").write_bytes(b"1")

@@ -279,6 +279,45 @@ def test_a_policy_refuses_what_makes_no_sense(field, value):
         Policy(**{field: value})
 
 
+def test_a_policy_is_a_policy():
+    """Not something that looks like one until it is used."""
+    with pytest.raises(InvalidOptionError, match="must be a Policy"):
+        FSSpecPersistence("memory://x", policy={"verify": "size"})
+
+
+@pytest.mark.parametrize("mode", ["wb", "w"])
+def test_closing_in_finally_publishes_nothing_after_an_exception(persistence, mode):
+    """Many libraries close their files that way."""
+    persistence.write_bytes("k", b"old")
+    with pytest.raises(ZeroDivisionError):
+        file = persistence.open("k", mode)
+        try:
+            file.write("half" if mode == "w" else b"half")
+            raise ZeroDivisionError
+        finally:
+            file.close()
+
+    assert persistence.read_bytes("k") == b"old"
+
+
+def test_errors_name_what_was_asked_for(persistence, tmp_path):
+    """The caller's operation, not the first request it takes."""
+    asked = {
+        "read": lambda: persistence.read_bytes("nope"),
+        "open": lambda: persistence.open("nope"),
+        "get": lambda: persistence.get("nope", tmp_path / "x"),
+        "move": lambda: persistence.move("nope", "other"),
+        "copy": lambda: persistence.copy("nope", "other"),
+        "put": lambda: persistence.put(tmp_path / "nope", "k"),
+        "delete": lambda: persistence.delete("nope"),
+        "list": lambda: persistence.listdir("nope"),
+    }
+    for operation, act in asked.items():
+        with pytest.raises(ObjectNotFoundError) as caught:
+            act()
+        assert caught.value.operation == operation
+
+
 def test_modes_are_checked(persistence):
     """Before anything is opened."""
     with pytest.raises(InvalidOptionError, match="rw"):
