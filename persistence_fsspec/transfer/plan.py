@@ -135,7 +135,7 @@ class _Names:
         self._taken: dict[str, str] = {}
 
     def claim(self, name: str) -> None:
-        if not self._flat and ("//" in name or name.startswith("/")):
+        if not self._flat and "" in name.split("/"):
             raise InvalidNameError(f"{name!r} has an empty part, which a folder cannot hold")
         if {".", ".."} & set(name.split("/")):
             raise InvalidNameError(f"{name!r} has a part that would leave its folder")
