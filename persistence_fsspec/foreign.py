@@ -691,13 +691,24 @@ def translate(exc: BaseException, *, operation: str, url: str) -> PersistenceErr
     if kind is None:
         return None
     message = _describe(speaker, kind)
-    untrusted = kind is AuthenticationError and _UNTRUSTED.search(message)
-    return kind(message, operation=operation, url=url, hint=_UNTRUSTED_HINT if untrusted else _HINTS.get(kind, ""))
+    return kind(message, operation=operation, url=url, hint=_hint(kind, message, url))
+
+
+def _hint(kind: _ErrorType, message: str, url: str) -> str:
+    if kind is AuthenticationError and _UNTRUSTED.search(message):
+        return _UNTRUSTED_HINT
+    if url.startswith(("file:", "memory:")):  # no credentials, no connection
+        return ""
+    return _HINTS.get(kind, "")
 
 
 _HINTS: Final[Mapping[_ErrorType, str]] = {
     AuthenticationError: "Credentials come from storage_options, then the URL, then the driver's own environment and "
     "configuration files; check the first of them that is set.",
+    PermissionDeniedError: "These credentials may not do that, or are not the ones you mean: they come from storage_options, "
+    "then the URL, then the driver's own environment and configuration files.",
+    ConnectionFailedError: "Check the address: an endpoint or host in storage_options, in the URL, or in the driver's own "
+    "environment, and whether something listens there.",
     CredentialsExpiredError: "Get new credentials; storage_options may be a function, which is asked each time.",
     ThrottledError: "The store asks for fewer requests at once: Policy(concurrency=...) lowers them.",
 }

@@ -317,7 +317,8 @@ class FSSpecPersistence(DataPersistence):
             return bool(foreign.exists(str(path)))
         place = self._place(path)
         try:
-            place.store.info(place.key)
+            with self._helpful(path, "exists"):
+                place.store.info(place.key)
         except (ObjectNotFoundError, NotAFolderError):
             return False
         return True
