@@ -28,6 +28,7 @@ from persistence_fsspec.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     PersistenceError,
+    ServerFailedError,
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.persistence import FSSpecPersistence
@@ -288,14 +289,16 @@ class StoreConformance(Gated):
 
     @needs("write")
     def test_readers_see_whole_versions(self, store, harness):
-        """While one thread replaces an object, another reads only whole ones; in a swap it may be absent."""
+        """While one thread replaces an object, another reads only whole ones; in a swap it may meet an error instead."""
         key, size = harness.key("k"), 2 * PART_SIZE
+        # wsgidav answers 500 to a read that meets the gap; other servers say that nothing is there.
+        allowed = (ServerFailedError,) if store.capabilities.publish == "swap" else ()
         write(store, key, b"0" * size)
         stop, seen = threading.Event(), list[bytes]()
 
         def read() -> None:
             while not stop.is_set() or not seen:
-                with contextlib.suppress(ChangedDuringReadError, ObjectNotFoundError):
+                with contextlib.suppress(ChangedDuringReadError, ObjectNotFoundError, *allowed):
                     seen.append(b"".join(store.stream(key)))
 
         with ThreadPoolExecutor(1) as pool:
