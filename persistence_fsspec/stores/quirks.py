@@ -244,7 +244,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("http-info", "http", "normalised", "`info` is FileNotFoundError for 401, 403, 429, 500, 503 and a dead server", "a HEAD of our own, whose status decides"),
     _quirk("http-ranges", "http", "normalised", "a server without ranges answers with the whole body, and `cat_file(start, end)` returns it", "the status is looked at, and the range cut out here"),
     _quirk("http-pin", "http", "normalised", "`open()` mixes two versions when the file is replaced", "each request carries If-Match where the ETag is strong", pin="version"),
-    _quirk("http-listing", "http", "normalised", "listed names are quoted, links lead anywhere", "names are decoded, and only what lies below is listed"),
+    _quirk("http-listing", "http", "normalised", "listed names are quoted, links lead anywhere, and names that begin with `http` are left out", "the page is read by us, names are decoded, and only what lies below is listed"),
     # --- memory, archives -----------------------------------------------------------------------------------------
     _quirk("memory-publish", "memory", "normalised", "`open('rb')` hands out one shared file with one position", "objects are replaced whole and read by value", publish="atomic", stage="object", create=True, rename=False, makes_parents=True, pin="version", own_timeout=True, no_surrogates=False, flat=False),
     _quirk("memory-shadow", "memory", "refused", "a file may be written where a folder is, and is then hidden by it", "that is an `IsAFolderError`"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -209,3 +210,16 @@ def test_reading_a_folder_gives_no_index_page(place, span):
         place.store.read(place.key("d"), *span)
     with pytest.raises(IsAFolderError):
         place.persistence.read_bytes("d")
+
+
+@pytest.mark.server("http")
+@pytest.mark.quirk("http-listing")
+def test_names_that_look_like_addresses_are_listed(http_server):
+    """The driver takes `http_x` for another server and leaves it out."""
+    folder = f"q-{uuid.uuid4().hex[:8]}"
+    names = ["http_x", "https.txt", "httpd/conf", "plain"]
+    for name in names:
+        http_server.raw_write(f"{folder}/{name}", b"1")
+    p = FSSpecPersistence(f"{http_server.url}/{folder}", storage_options=http_server.storage_options)
+
+    assert sorted(p.listdir("", recursive=True)) == sorted(names)

@@ -6,8 +6,9 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from html.parser import HTMLParser
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urljoin
 
 from fsspec.asyn import sync
 
@@ -63,8 +64,8 @@ class HttpDialect(Dialect):
         address, mark, query = path.partition("?")
         folder = address.rstrip("/") + "/"
         seen = set()
-        for raw in fs.ls(folder + mark + query, detail=True):
-            name = raw["name"].partition("?")[0].partition("#")[0]
+        for href in sync(fs.loop, _links, fs, folder + mark + query):
+            name = urljoin(folder, href).partition("?")[0].partition("#")[0]
             below = name[len(folder) :] if name.startswith(folder) else ""
             if not below.strip("/") or "/" in below.rstrip("/") or below in seen or unquote(below).strip("/") in {".", ".."}:
                 continue
@@ -99,6 +100,28 @@ async def _request(fs: Any, method: str, url: str, headers: Mapping[str, str]) -
     async with session.request(method, fs.encode_url(url), allow_redirects=True, **options) as answer:
         answer.raise_for_status()
         yield answer
+
+
+class _Anchors(HTMLParser):
+    """Collects what the anchors of a page lead to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the address of a link."""
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
+
+
+async def _links(fs: Any, url: str) -> list[str]:
+    async with _request(fs, "GET", url, {}) as answer:
+        if answer.content_type != "text/html":
+            return []
+        page = _Anchors()
+        page.feed(await answer.text(errors="replace"))
+        return page.found
 
 
 async def _info(fs: Any, url: str) -> ObjectInfo:
