@@ -25,7 +25,7 @@ from persistence_fsspec.errors import (
     redact,
 )
 from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
-from persistence_fsspec.location import ALIASES, is_local_path, is_url, local, parse, url_and_options
+from persistence_fsspec.location import is_local_path, is_url, local, parse, url_and_options
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.store import ObjectInfo, Store
@@ -246,7 +246,8 @@ class FSSpecPersistence(DataPersistence):
 
     def _refuse_disguise(self, source: Place, target: Place, info: ObjectInfo) -> None:
         """One server under two addresses: a move would copy a file onto itself, and then delete it."""
-        if source.store is target.store or source.location.protocol not in (target.location.protocol, *_spellings(target)):
+        protocols = {config.canonical(place.location.protocol) for place in (source, target)}
+        if source.store is target.store or len(protocols) > 1:
             return
         if info.is_folder:
             first = next(source.store.find(source.key), None)
@@ -672,12 +673,6 @@ def _chained(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[O
 def _nothing_to_do(operation: str, place: Place) -> TransferReport:
     same = FileOutcome(source=place.url, target=place.url, status="skipped")
     return TransferReport(operation=operation, source=place.url, target=place.url, files=(same,))
-
-
-def _spellings(place: Place) -> tuple[str, ...]:
-    """All protocols that mean the same as this place's."""
-    own = config.canonical(place.location.protocol)
-    return tuple(name for name in (*ALIASES, *ALIASES.values()) if config.canonical(name) == own)
 
 
 def _refuse_beyond_the_five(foreign: Any, *, overwrite: bool, include: Patterns, exclude: Patterns) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persistence_fsspec import FSSpecPersistence, TransferError
+from persistence_fsspec import ConflictError, FSSpecPersistence, TransferError
 from tests.conformance.harnesses import ServerHarness
 
 pytestmark = pytest.mark.server("many")
@@ -89,3 +89,17 @@ def test_two_protocols_for_one_bucket_do_not_lose_a_move(s3, s3_server):
 
     assert [f.status for f in report.files] == ["skipped"]
     assert s3.raw_read("k") == b"precious"
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_one_server_under_two_host_names_does_not_lose_a_move(ftp_server, recursive):
+    """A move would copy the file onto itself, and then delete it."""
+    harness = ServerHarness(ftp_server)
+    harness.raw_write("d/k", b"precious")
+    options = {name: value for name, value in ftp_server.storage_options.items() if name != "host"}
+    p = FSSpecPersistence(storage_options={"ftp": options})
+    url = f"{ftp_server.url}/{harness.folder}/d" + ("" if recursive else "/k")
+
+    with pytest.raises(ConflictError, match="one file under two addresses"):
+        p.move(url, url.replace("127.0.0.1", "localhost"), recursive=recursive)
+    assert harness.raw_read("d/k") == b"precious"
