@@ -11,9 +11,8 @@ from types import TracebackType
 from typing import IO, Any, Final, cast
 
 from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.events import emit
 from persistence_fsspec.store import ObjectInfo, Store, Writer
-
-_log = logging.getLogger("persistence_fsspec")
 
 _READ_AHEAD: Final = 4 * 1024 * 1024
 
@@ -97,13 +96,17 @@ class ObjectWriter(io.RawIOBase):
         """Publish, unless something has gone wrong."""
         handled = sys.exc_info()[1]
         if self._writer is not None and handled is not None and handled is not self._known:
-            _log.warning("a file closed while %s was being handled was not published", type(handled).__name__)
+            why = type(handled).__name__
+            emit("write_discarded", f"a file closed while {why} was being handled was not published", level=logging.WARNING)
             self.discard()
             return
         writer, self._writer = self._writer, None
         super().close()
         if writer is not None:
-            writer.commit()
+            try:
+                writer.commit()
+            finally:
+                writer.abort()
 
     def discard(self) -> None:
         """Close without publishing."""
@@ -205,6 +208,11 @@ class Appender:
     def write(self, data: bytes) -> None:
         """Collect."""
         self._data += data
+
+    @property
+    def restartable(self) -> bool:
+        """Not even once: it may have been appended."""
+        return False
 
     def read_back(self) -> None:
         """There is nothing at the store yet."""

@@ -7,12 +7,13 @@ interface instead, so nothing slips past them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import PersistenceError
+from persistence_fsspec.redaction import redact_places
 
 Digest = tuple[str, str]
 """Algorithm and lower-case hexadecimal value: ``("md5", "d41d8c…")``."""
@@ -26,7 +27,8 @@ class ObjectInfo:
     """What a store says of one object or folder.
 
     Attributes:
-        key: Its name, ready to be handed back to where it came from.
+        key: Its name, ready to be handed back to where it came from. The signature in a signed URL is neither printed nor
+            pickled with it.
         kind: ``"file"`` or ``"folder"``.
         size: Bytes; None when the store does not say (some HTTP servers).
         modified: Time of the last change, with time zone, in the store's own precision.
@@ -45,6 +47,23 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     link: bool = False
 
+    def __repr__(self) -> str:
+        known = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
+        return f"{type(self).__name__}({known})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_told, (self._told(),)
+
+    def __copy__(self) -> ObjectInfo:
+        return replace(self)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> ObjectInfo:
+        return replace(self, metadata=dict(self.metadata))
+
+    def _told(self) -> dict[str, Any]:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, "key": redact_places(self.key)}
+
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
@@ -59,11 +78,22 @@ class ObjectInfo:
         return all(mine is None or its is None or mine == its for mine, its in pairs)
 
 
+def _as_told(values: dict[str, Any]) -> ObjectInfo:
+    return ObjectInfo(**values)
+
+
 class Writer(Protocol):
     """One object being written. Nothing stands under its name until `commit`.
 
-    Exactly one of `commit` and `abort` ends it; a writer that is dropped aborts.
+    A `commit` that succeeds, or `abort`, ends it; a writer that is dropped aborts.
     """
+
+    @property
+    def restartable(self) -> bool:
+        """After a `commit` that failed: whether calling it again can complete the work.
+
+        It then recognises an object that its own first `commit` published, although the answer was lost.
+        """
 
     def write(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -76,7 +106,7 @@ class Writer(Protocol):
         """
 
     def commit(self) -> ObjectInfo:
-        """Publish the object under its name, whole.
+        """Publish the object under its name, whole. One that fails for a passing reason leaves `abort` to the caller.
 
         Raises:
             ObjectExistsError: ``overwrite=False``, and another was there first.

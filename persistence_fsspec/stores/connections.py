@@ -9,16 +9,23 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from fsspec.asyn import AsyncFileSystem
+
+from persistence_fsspec.attempt import current
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ConnectionFailedError,
+    CredentialsExpiredError,
     OperationTimeoutError,
+    PersistenceError,
     TruncatedError,
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.foreign import classify
+from persistence_fsspec.stores.abandon import Abandonable
+from persistence_fsspec.stores.cancelling import make_cancellable
 
 _BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
 
@@ -29,32 +36,48 @@ _inherited_use: set[str] = set()
 _inherited: list[Any] = []
 
 
+class Maker(Protocol):
+    """Makes instances of a driver."""
+
+    def __call__(self) -> Any:
+        """A connected instance."""
+
+    def renew(self) -> bool:
+        """Ask for all options again; tell whether they may differ from those before."""
+
+
 class Connections:
     """One driver's instances for one set of options.
 
     Args:
-        make: Makes a connected instance.
+        make: Makes instances.
         capabilities: `threads` and `fork` decide how instances are shared.
         heals: Whether an instance survives its own broken connection.
         alive: Asked before an instance that rested some seconds is used again.
         close: Ends an instance that nobody else has.
+        interrupt: Ends a call that blocks on an instance nobody else has, from another thread.
+        abandon: Nothing can end a call that blocks, so each gets a thread that can be left behind.
         ready: An instance the caller made; it is the first one handed out.
     """
 
     def __init__(
         self,
-        make: Callable[[], Any],
+        make: Maker,
         capabilities: Capabilities,
         *,
         heals: bool,
         alive: Callable[[Any, float], bool],
         close: Callable[[Any], None] = lambda _: None,
+        interrupt: Callable[[Any], None] = lambda _: None,
+        abandon: bool = False,
         ready: Any = None,
     ) -> None:
         self._make, self._capabilities, self._heals, self._alive, self._close = make, capabilities, heals, alive, close
+        self._interrupt, self._abandon = interrupt, abandon
+        self._worked, self._renewed = False, 0.0
         self._forget()
         if ready is not None:
-            self._keep(ready)
+            self._keep(self._prepared(ready))
             if capabilities.fork == "never":
                 _used.add(capabilities.driver)  # perhaps not by us yet, but who knows what else its maker did with it
         _all.add(self)
@@ -77,6 +100,7 @@ class Connections:
         if self._capabilities.threads == "serial":
             with self._gate:
                 yield self._get_shared()
+            self._worked = True
             return
         fs = self.acquire()
         try:
@@ -85,12 +109,20 @@ class Connections:
             self.release(fs, broken=self.is_broken(exc))
             raise
         else:
+            self._worked = True
             self.release(fs)
 
     def acquire(self) -> Any:
         """Take an instance; give it back with `release`."""
         if self._capabilities.threads != "pooled":
             return self._get_shared()
+        fs = self._take()
+        attempt = current()
+        if attempt is not None:
+            attempt.watch(id(fs), lambda: self._interrupt(fs))
+        return fs
+
+    def _take(self) -> Any:
         while True:
             with self._lock:
                 if not self._idle:
@@ -107,12 +139,18 @@ class Connections:
             fs: From `acquire`.
             broken: Its connection is of no more use.
         """
+        attempt = current()
+        if attempt is not None:
+            attempt.unwatch(id(fs))
         with self._lock:
-            if self._capabilities.threads == "pooled":
-                if not broken:
-                    self._idle.append((fs, time.monotonic()))
-            elif broken and not self._heals and self._shared is fs:
-                self._shared = None
+            if self._capabilities.threads != "pooled":
+                if broken and not self._heals and self._shared is fs:
+                    self._shared = None
+                return
+            if not broken:
+                self._idle.append((fs, time.monotonic()))
+                return
+        self._interrupt(fs)  # nobody else has it; its socket, and the client's own threads, end now
 
     def close_idle(self) -> None:
         """End the pooled instances that rest."""
@@ -125,6 +163,28 @@ class Connections:
     def __del__(self) -> None:
         """A store that nobody asks for any more is forgotten, with its connections."""
         self.close_idle()
+
+    def renew(self, error: PersistenceError, since: float) -> bool:
+        """Make new instances from now on, with credentials asked for anew.
+
+        Args:
+            error: What the store said of the old ones.
+            since: When the attempt began that failed (`time.monotonic`).
+
+        Returns:
+            Whether it is worth to try again: not with credentials that never worked, and that nobody can replace.
+        """
+        with self._lock:
+            if self._renewed > since:  # by another thread
+                return True
+            if not isinstance(error, CredentialsExpiredError) and not self._worked:
+                return False
+            changed = self._make.renew()
+            if not changed and not isinstance(error, CredentialsExpiredError):
+                return False
+            self._shared, self._renewed = None, time.monotonic()
+        self.close_idle()
+        return True
 
     def is_broken(self, exc: BaseException) -> bool:
         """Whether an instance is of no more use after this."""
@@ -149,7 +209,13 @@ class Connections:
                     hint='Start workers by spawn: multiprocessing.get_context("spawn").',
                 )
             _used.add(driver)
-        return self._make()
+        return self._prepared(self._make())
+
+    def _prepared(self, fs: Any) -> Any:
+        """See that a call that blocks on it can be ended."""
+        if isinstance(fs, AsyncFileSystem):
+            make_cancellable(fs.loop)
+        return Abandonable(fs) if self._abandon else fs
 
 
 def _after_fork_in_child() -> None:

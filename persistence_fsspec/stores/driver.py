@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from persistence_fsspec.attempt import current
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ConflictError,
@@ -27,6 +28,9 @@ from persistence_fsspec.stores.partial import refuse_reserved
 from persistence_fsspec.stores.quirks import Habits, refusal
 
 _T = TypeVar("_T")
+
+WRITTEN_BY: Final = "persistwrite"
+"""Metadata by which a writer knows its own object again; nobody else gets to see it. Azure wants an identifier here."""
 
 
 class Driver:
@@ -77,10 +81,15 @@ class Driver:
     @contextlib.contextmanager
     def call(self, operation: str, key: str) -> Iterator[Any]:
         """An instance of the driver for one operation, whose errors become ours."""
+        attempt = current()
         with translated(operation, lambda: self.url(key)):
             self.refuse(key)
+            if attempt is not None:
+                attempt.require_time()
             with self.connections.lease() as fs:
                 yield fs
+            if attempt is not None:
+                attempt.require_time()  # a call that was cancelled may have returned as if nothing had been
 
     def do(self, operation: str, key: str, act: Callable[[Any, str], _T]) -> _T:
         """One call of the dialect, on a key."""
@@ -89,6 +98,19 @@ class Driver:
 
     def info(self, key: str) -> ObjectInfo:
         """Ask for one object, past any cache."""
+        found = self._looked_up(key)
+        if WRITTEN_BY in found.metadata:
+            found = replace(found, metadata={name: text for name, text in found.metadata.items() if name != WRITTEN_BY})
+        return found
+
+    def writer_id(self, key: str) -> str | None:
+        """Whose conditional write an object is; None when it is not known."""
+        try:
+            return self._looked_up(key).metadata.get(WRITTEN_BY)
+        except ObjectNotFoundError:
+            return None
+
+    def _looked_up(self, key: str) -> ObjectInfo:
         with self.call("info", key) as fs:
             fs.invalidate_cache()
             return replace(self.dialect.info(fs, self.path(key)), key=key)

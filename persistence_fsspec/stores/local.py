@@ -295,6 +295,11 @@ class LocalWriter:
             while view:
                 view = view[self.raw.write(view) :]
 
+    @property
+    def restartable(self) -> bool:
+        """What fails on this machine fails again."""
+        return False
+
     def read_back(self) -> Iterator[bytes]:
         """Read the partial file."""
         with self._store._translated("read back", self._key), io.FileIO(os.fspath(self.raw.name)) as file:

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from persistence_fsspec.errors import TruncatedError
+from persistence_fsspec.attempt import cleaning_up
+from persistence_fsspec.errors import (
+    AuthenticationError,
+    ConflictError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PersistenceError,
+    TruncatedError,
+)
 from persistence_fsspec.foreign import translated
-from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.store import ObjectInfo, Writer
 from persistence_fsspec.stores.dialects.base import Sink
-from persistence_fsspec.stores.driver import Driver
+from persistence_fsspec.stores.driver import WRITTEN_BY, Driver
 from persistence_fsspec.stores.partial import partial_key
+
+
+@contextlib.contextmanager
+def _aborting(writer: Writer) -> Iterator[None]:
+    """A commit that failed for good leaves nothing; one that may be made again keeps what it has."""
+    try:
+        yield
+    except BaseException as exc:
+        passing = isinstance(exc, AuthenticationError) or (isinstance(exc, PersistenceError) and exc.retryable)
+        if not passing:
+            writer.abort()
+        raise
 
 
 class ObjectWriter:
@@ -39,6 +60,10 @@ class ObjectWriter:
     ) -> None:
         self._driver, self._key, self._size, self._metadata = driver, key, size, metadata
         self._create, self._if_match = create, if_match
+        # A condition that our own lost write has already met fails the second time; this tells whose write it was.
+        self._writer_id = uuid.uuid4().hex if (create or if_match) and driver.capabilities.metadata else None
+        self._tried = self._sent = self._aborted = False
+        self._committed: ObjectInfo | None = None
         self._buffer = bytearray()
         self._spool: IO[bytes] | None = None
         self._sink: Sink | None = None
@@ -78,33 +103,61 @@ class ObjectWriter:
         """The store shows nothing before `commit`."""
         return
 
+    @property
+    def restartable(self) -> bool:
+        """As long as all bytes are still here: one request can be made again, an upload in parts cannot."""
+        return self._sent or (self._sink is None and not self._aborted)
+
     def commit(self) -> ObjectInfo:
         """Complete the upload, or make the one request."""
+        if self._committed is not None:  # and nobody heard of it
+            return self._committed
+        with _aborting(self):
+            return self._commit()
+
+    def _commit(self) -> ObjectInfo:
+        if not self._sent:
+            self._complete()
+            self._sent = True
+        self._committed = self._driver.info(self._key)
+        self.abort()
+        return self._committed
+
+    def _complete(self) -> None:
+        if self._sink is not None:
+            with self._driver.call("write", self._key):
+                self._sink.close()
+            self._sink = None
+            return
+        tried, self._tried = self._tried, True
         try:
             with self._driver.call("write", self._key) as fs:
-                if self._sink is not None:
-                    self._sink.close()
-                    self._sink = None
-                else:
-                    self._write_at_once(fs)
-        finally:
-            self.abort()
-        return self._driver.info(self._key)
+                self._write_at_once(fs)
+        except (ConflictError, ObjectExistsError):
+            if not (tried and self._is_ours()):
+                raise
 
     def _write_at_once(self, fs: Any) -> None:
         body: bytes | IO[bytes] = bytes(self._buffer)
         if self._spool is not None:
             self._spool.seek(0)
             body = self._spool
-        conditions: dict[str, Any] = {"create": self._create, "if_match": self._if_match, "metadata": self._metadata}
+        metadata = {**(self._metadata or {}), **({WRITTEN_BY: self._writer_id} if self._writer_id else {})}
+        conditions: dict[str, Any] = {"create": self._create, "if_match": self._if_match, "metadata": metadata or None}
         self._driver.dialect.write_object(fs, self._driver.path(self._key), body, **conditions)
+
+    def _is_ours(self) -> bool:
+        """Whether what stands there was written by an earlier try of this writer, whose answer was lost."""
+        return self._writer_id is not None and self._driver.writer_id(self._key) == self._writer_id
 
     def abort(self) -> None:
         """Take an unfinished upload back."""
+        self._aborted = True
         self._buffer = bytearray()
         sink, self._sink = self._sink, None
         if sink is not None:
-            sink.abort()
+            with cleaning_up():
+                sink.abort()
         if self._spool is not None:
             self._spool.close()
             self._spool = None
@@ -132,6 +185,8 @@ class StagedWriter:
         self._sink: Sink | None = None
         self._spool: IO[bytes] | None = None
         self._staged = False
+        self._publishing = False
+        self._committed: ObjectInfo | None = None
         self._to_discard = False
         if driver.habits.stage == "spool" or driver.capabilities.threads == "serial":
             self._spool = tempfile.SpooledTemporaryFile(max_size=piece)  # noqa: SIM115 - closed by commit or abort
@@ -172,10 +227,11 @@ class StagedWriter:
         if self._staged:
             return
         if self._spool is not None:
-            spool, self._spool = self._spool, None
+            spool = self._spool
             self._to_discard = True
-            with spool:
-                self._driver.with_parents(self._partial, lambda: self._send(spool))
+            self._driver.with_parents(self._partial, lambda: self._send(spool))
+            spool.close()
+            self._spool = None
         elif self._sink is not None:
             sink, self._sink = self._sink, None
             try:
@@ -192,27 +248,55 @@ class StagedWriter:
         write = self._driver.dialect.write_object
         self._driver.do("write", self._partial, lambda fs, path: write(fs, path, spool))
 
+    @property
+    def restartable(self) -> bool:
+        """Once all bytes are at the store, or as long as they are still here."""
+        return self._committed is not None or self._staged or self._spool is not None
+
     def commit(self) -> ObjectInfo:
         """See that all bytes are there, then publish."""
-        driver = self._driver
-        try:
-            self._finish()
-            arrived = driver.info(self._partial).size
-            if arrived is not None and arrived != self._written:
-                raise TruncatedError(
-                    f"{arrived} bytes stand at the store of {self._written} written",
-                    operation="write",
-                    url=driver.url(self._key),
-                )
+        if self._committed is not None:  # and nobody heard of it
+            return self._committed
+        with _aborting(self):
+            return self._commit()
+
+    def _commit(self) -> ObjectInfo:
+        self._finish()
+        if not self._was_published():
+            self._require_all_bytes()
+            self._publishing = True
             if not self._direct:
-                driver.publish(self._partial, self._key, overwrite=self._overwrite)
-            self._to_discard = False
-        finally:
-            self.abort()
-        return driver.info(self._key)
+                self._driver.publish(self._partial, self._key, overwrite=self._overwrite)
+        self._to_discard = False
+        self._committed = self._driver.info(self._key)
+        self.abort()
+        return self._committed
+
+    def _was_published(self) -> bool:
+        """Nobody else knows the partial name: if it is gone, and the target is there, our own renaming was done unheard."""
+        if not self._publishing or self._direct or self._driver.exists(self._partial):
+            return False
+        try:
+            return self._driver.info(self._key).size in {None, self._written}
+        except ObjectNotFoundError:
+            return False
+
+    def _require_all_bytes(self) -> None:
+        arrived = self._driver.info(self._partial).size
+        if arrived is not None and arrived != self._written:
+            self._staged = False  # sending the name again would not help
+            raise TruncatedError(
+                f"{arrived} bytes stand at the store of {self._written} written",
+                operation="write",
+                url=self._driver.url(self._key),
+            )
 
     def abort(self) -> None:
         """Give the connection back, and remove the partial object."""
+        with cleaning_up():
+            self._abort()
+
+    def _abort(self) -> None:
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
@@ -221,6 +305,7 @@ class StagedWriter:
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+        self._staged = False
         if self._to_discard:
             self._to_discard = False
             self._driver.discard(self._partial)

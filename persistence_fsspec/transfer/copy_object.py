@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from persistence_fsspec.errors import ChecksumMismatchError, PersistenceError, TruncatedError
+from persistence_fsspec.layers.retry import retrying
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Digest, ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.plan import Step
@@ -42,28 +43,31 @@ class CopyObject:
     def __call__(self, step: Step) -> FileOutcome:
         """Copy one object and tell how it went; only `Stopped` and bugs are raised."""
         begun = time.monotonic()
+        tried: list[ObjectInfo] = []
+
+        def attempt() -> tuple[int, Digest | None, str]:
+            # What the listing said of an object may be why the first attempt failed.
+            tried.append(self.source.info(step.info.key) if tried else step.info)
+            return self._copy(tried[-1], step.target_key)
+
         source, target = self.source.url(step.info.key), self.target.url(step.target_key)
+        outcome = FileOutcome(key=step.info.key, source=source, target=target, status="failed")
         try:
-            outcome = self._copy(step)
+            size, digest, verification = retrying(self.policy, "copy", source, attempt)
         except PersistenceError as exc:
-            return FileOutcome(
-                key=step.info.key, source=source, target=target, status="failed", seconds=time.monotonic() - begun, error=exc
-            )
-        size, digest, verification = outcome
-        return FileOutcome(
-            key=step.info.key,
-            info=step.info,
-            source=source,
-            target=target,
+            return replace(outcome, attempts=len(tried), seconds=time.monotonic() - begun, error=exc)
+        return replace(
+            outcome,
+            info=tried[-1],
             status="copied",
             bytes=size,
             digest=digest,
             verification=verification,
+            attempts=len(tried),
             seconds=time.monotonic() - begun,
         )
 
-    def _copy(self, step: Step) -> tuple[int, Digest | None, str]:
-        info, key = step.info, step.target_key
+    def _copy(self, info: ObjectInfo, key: str) -> tuple[int, Digest | None, str]:
         if self.source is self.target and self.source.capabilities.copy and self.overwrite:
             return self._copy_inside(info, key)
         writer = self.target.writer(key, size=info.size, overwrite=self.overwrite)
@@ -74,7 +78,11 @@ class CopyObject:
             arrived = writer.commit()
         finally:
             writer.abort()
-        return size, seen, self._verify_target(arrived, size, seen) or verified_by or "size"
+        try:
+            return size, seen, self._verify_target(arrived, size, seen) or verified_by or "size"
+        except PersistenceError as exc:
+            exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
+            raise
 
     def _copy_inside(self, info: ObjectInfo, key: str) -> tuple[int, Digest | None, str]:
         """The store copies by itself."""
@@ -95,13 +103,17 @@ class CopyObject:
     def _send(self, info: ObjectInfo, writer: Writer) -> tuple[int, Digest]:
         algorithm = algorithm_for(info, self.target)
         digest, size = new_hash(algorithm), 0
-        for piece in self.source.stream(info.key, pin=info):
-            if self.stop.is_set():
-                raise Stopped
-            digest.update(piece)
-            size += len(piece)
-            writer.write(piece)
-            self.progress.advance(info.key, len(piece))
+        try:
+            for piece in self.source.stream(info.key, pin=info):
+                if self.stop.is_set():
+                    raise Stopped
+                digest.update(piece)
+                size += len(piece)
+                writer.write(piece)
+                self.progress.advance(info.key, len(piece))
+        except PersistenceError:
+            self.progress.advance(info.key, -size)  # they will be sent once more, or never
+            raise
         return size, (algorithm, digest.hexdigest())
 
     def _verify_source(self, info: ObjectInfo, seen: Digest) -> str:

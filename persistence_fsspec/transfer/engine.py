@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from persistence_fsspec.attempt import stopped_by
 from persistence_fsspec.errors import PersistenceError
+from persistence_fsspec.events import emit
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.transfer.copy_object import CopyObject
 from persistence_fsspec.transfer.plan import Plan, Step
@@ -40,19 +43,25 @@ def run(plan: Plan, *, operation: str, policy: Policy, overwrite: bool, progress
     stop = threading.Event()
     copy = CopyObject(source=plan.source, target=plan.target, policy=policy, overwrite=overwrite, progress=progress, stop=stop)
     outcomes: list[FileOutcome] = []
+    source, target = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
+    emit("transfer_started", f"{operation} {source} to {target}", operation=operation, source=source, target=target)
     try:
-        for outcome in in_threads(copy, _announced(plan, progress, outcomes), policy.concurrency, stop):
+        for outcome in in_threads(copy, _announced(plan, progress, outcomes), policy.workers, stop):
             outcomes.append(outcome)
             progress.finish(outcome.target, outcome.status)
+            if outcome.error is not None:
+                _tell_of_failure(operation, outcome, outcome.error)
     finally:
         progress.close()
-    return TransferReport(
-        operation=operation,
-        source=plan.source.url(plan.source_key),
-        target=plan.target.url(plan.target_key),
-        files=tuple(outcomes),
-        seconds=time.monotonic() - begun,
-    )
+    files, seconds = tuple(outcomes), time.monotonic() - begun
+    report = TransferReport(operation=operation, source=source, target=target, files=files, seconds=seconds)
+    emit("transfer_finished", repr(report), operation=operation, source=source, target=target, bytes=report.bytes)
+    return report
+
+
+def _tell_of_failure(operation: str, outcome: FileOutcome, error: PersistenceError) -> None:
+    told = {"operation": operation, "source": outcome.source, "target": outcome.target, "error": type(error).__name__}
+    emit("file_failed", f"{operation} {outcome.source}: {error}", level=logging.WARNING, **told)
 
 
 def _announced(plan: Plan, progress: Progress, failed: list[FileOutcome]) -> Iterator[Step]:
@@ -81,13 +90,18 @@ def in_threads(act: Callable[[_T], _R], items: Iterable[_T], workers: int, stop:
         act: Called in the workers.
         items: Taken in the caller's thread, as workers become free.
         workers: At once.
-        stop: Set when the caller gives up or anything raises, so that work in flight ends early.
+        stop: Set when the caller gives up or anything raises: what is in flight is ended, and nothing is repeated.
     """
+
+    def acting(item: _T) -> _R:
+        with stopped_by(stop):
+            return act(item)
+
     pending: set[Future[_R]] = set()
     with ThreadPoolExecutor(workers, thread_name_prefix="persistence-fsspec") as pool:
         try:
             for item in items:
-                pending.add(pool.submit(act, item))
+                pending.add(pool.submit(acting, item))
                 if len(pending) >= 2 * workers:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)

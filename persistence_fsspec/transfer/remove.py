@@ -24,7 +24,7 @@ def delete_tree(store: Store, key: str, policy: Policy) -> None:
     delete_folders(store, key)
 
 
-def delete_copied(store: Store, key: str, copied: Mapping[str, ObjectInfo], policy: Policy) -> None:
+def delete_copied(store: Store, key: str, copied: Mapping[str, ObjectInfo], policy: Policy, *, links: bool = True) -> None:
     """Delete what was copied elsewhere, unless it has changed since.
 
     Args:
@@ -32,13 +32,14 @@ def delete_copied(store: Store, key: str, copied: Mapping[str, ObjectInfo], poli
         key: The file or folder they were copied from.
         copied: What each was when it was copied, by key.
         policy: How many at once.
+        links: Everything below *key* was copied, so links to folders go, too.
 
     Raises:
         TransferError: Some are no longer what was copied, or could not be deleted. They are still there.
     """
     info = store.info(key)
     found: Iterable[ObjectInfo] = entries(store, key) if info.is_folder and not info.link else [info]
-    wanted = (entry for entry in found if entry.key in copied or entry.link)
+    wanted = (entry for entry in found if entry.key in copied or (links and entry.link))
     _delete(store, wanted, policy, url=store.url(key), copied=copied)
     if info.is_folder:
         delete_folders(store, key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from persistence_fsspec.errors import PersistenceError, TransferError
+from persistence_fsspec.redaction import redact, redact_places
 from persistence_fsspec.store import Digest, ObjectInfo
 
 Status = Literal["copied", "skipped", "failed"]
@@ -26,6 +27,7 @@ class FileOutcome:
         bytes: Moved for it.
         digest: Of the bytes that were moved, computed on the way.
         verification: What was compared with the stores: a digest's name, ``readback``, ``size``; empty for nothing.
+        attempts: How often it was begun.
         seconds: Spent on it.
         error: Why it failed, or why it was skipped.
     """
@@ -38,8 +40,13 @@ class FileOutcome:
     bytes: int = 0
     digest: Digest | None = None
     verification: str = ""
+    attempts: int = 1
     seconds: float = 0.0
     error: PersistenceError | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", redact_places(self.source))
+        object.__setattr__(self, "target", redact_places(self.target))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -50,8 +57,9 @@ class FileOutcome:
             "bytes": self.bytes,
             "digest": ":".join(self.digest) if self.digest else None,
             "verification": self.verification,
+            "attempts": self.attempts,
             "seconds": round(self.seconds, 6),
-            "error": str(self.error) if self.error else None,
+            "error": redact(str(self.error)) if self.error else None,
         }
 
 
@@ -72,6 +80,10 @@ class TransferReport:
     target: str
     files: tuple[FileOutcome, ...] = field(default_factory=tuple)
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", redact_places(self.source))
+        object.__setattr__(self, "target", redact_places(self.target))
 
     @property
     def copied(self) -> tuple[FileOutcome, ...]:
@@ -147,7 +159,7 @@ class TransferReport:
         shown = [*self.failed, *self.copied, *self.skipped][:50]
         rows = "".join(
             f"<tr><td>{html.escape(f.target)}</td><td>{f.status}</td><td>{f.bytes}</td>"
-            f"<td>{html.escape(f.verification)}</td><td>{html.escape(str(f.error or ''))}</td></tr>"
+            f"<td>{html.escape(f.verification)}</td><td>{html.escape(redact(str(f.error or '')))}</td></tr>"
             for f in shown
         )
         more = f"<p>… and {len(self.files) - len(shown)} more</p>" if len(self.files) > len(shown) else ""

@@ -1,0 +1,49 @@
+"""Nothing is changed through this layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, NoReturn
+
+from persistence_fsspec.capabilities import Capabilities
+from persistence_fsspec.errors import UnsupportedPersistenceOp
+from persistence_fsspec.layers.layer import Layer
+
+
+def _refusing(operation: str) -> Callable[..., NoReturn]:
+    def refuse(self: Layer, key: str, *_: Any, **__: Any) -> NoReturn:
+        raise UnsupportedPersistenceOp(
+            "is refused: Policy(read_only=True)", operation=operation, url=self.url(key), hint="Leave read_only out to write."
+        )
+
+    refuse.__name__ = operation
+    refuse.__doc__ = "Refused."
+    return refuse
+
+
+class ReadOnlyLayer(Layer):
+    """Refuses what would change the store, before anything is sent."""
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What is left without writing."""
+        return replace(
+            self.inner.capabilities,
+            write=False,
+            publish="none",
+            create=False,
+            if_match=False,
+            append="none",
+            copy=False,
+            rename=False,
+            metadata=False,
+        )
+
+    writer = _refusing("write")
+    append = _refusing("append")
+    copy = _refusing("copy")
+    rename = _refusing("rename")
+    delete = _refusing("delete")
+    delete_folder = _refusing("delete")
