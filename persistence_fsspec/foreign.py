@@ -11,7 +11,9 @@ import errno as _errno
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 from persistence_fsspec.errors import (
     AuthenticationError,
@@ -37,8 +39,8 @@ from persistence_fsspec.errors import (
     ThrottledError,
     TruncatedError,
     UnsupportedPersistenceOp,
-    redact,
 )
+from persistence_fsspec.redaction import redact, stand_in
 
 _ErrorType = type[PersistenceError]
 
@@ -691,7 +693,47 @@ def translate(exc: BaseException, *, operation: str, url: str) -> PersistenceErr
     if kind is None:
         return None
     message = _describe(speaker, kind)
-    return kind(message, operation=operation, url=url, hint=_hint(kind, message, url))
+    ours = kind(message, operation=operation, url=url, hint=_hint(kind, message, url))
+    ours.retry_after_seconds = retry_after(exc)
+    return ours
+
+
+def retry_after(exc: BaseException) -> float | None:
+    """How many seconds a server asks to wait, in the ``Retry-After`` of the answer behind an error or any of its causes.
+
+    Args:
+        exc: Any exception, with its ``__cause__`` chain.
+
+    Returns:
+        Not negative; a date counts from now, by this machine's clock. None when there is no such header, or no sense in it.
+    """
+    for link in _causes(exc):
+        for name, value in _headers(link).items():
+            if str(name).lower() == "retry-after":
+                return _seconds(str(value).strip())
+    return None
+
+
+def _headers(exc: BaseException) -> Mapping[Any, Any]:
+    """The headers of the answer that an error of any of the client libraries is about."""
+    answer = getattr(exc, "response", None)
+    if isinstance(answer, Mapping):  # botocore
+        found: Any = answer.get("ResponseMetadata", {}).get("HTTPHeaders")
+    else:
+        found = getattr(answer, "headers", None) or getattr(exc, "headers", None)
+    return found if hasattr(found, "items") else {}
+
+
+def _seconds(text: str) -> float | None:
+    """Of either form: seconds, or a date (RFC 9110, 10.2.3)."""
+    if re.fullmatch(r"\d+(\.\d*)?", text, re.ASCII):
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, ValueError):  # which of them, depends on the version of Python
+        return None
+    utc = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+    return max(0.0, (utc - datetime.now(tz=timezone.utc)).total_seconds())
 
 
 def _hint(kind: _ErrorType, message: str, url: str) -> str:
@@ -725,7 +767,7 @@ def _describe(exc: BaseException, kind: _ErrorType) -> str:
     if kind is ObjectNotFoundError:
         codes = {_service_code(link) for link in _causes(exc)}
         return "bucket not found" if codes & {"ContainerNotFound", "NoSuchBucket"} else "not found"
-    text = redact(" ".join(_text(exc).split()))
+    text = redact(" ".join(redact(_text(exc)).split()))
     name = type(exc).__name__
     return f"{text} ({name})" if text else name
 
@@ -739,19 +781,28 @@ def translated(operation: str, url: str | Callable[[], str]) -> Iterator[None]:
         url: Where, without credentials; a function is only asked when something fails.
 
     Raises:
-        PersistenceError: In place of every foreign error the table knows.
+        PersistenceError: In place of every foreign error the table knows, and of every one that shows a secret. Its
+            cause is the foreign error, or, when that or any of its causes shows a secret, a `RedactedError`.
     """
     try:
         yield
     except PersistenceError as exc:
+        if exc.retry_after_seconds is None:
+            exc.retry_after_seconds = retry_after(exc)
         exc.operation = exc.operation or operation
-        exc.url = exc.url or (url if isinstance(url, str) else url())
+        exc.url = exc.url or redact(url if isinstance(url, str) else url())
+        stand_in(exc)
         raise
     except Exception as exc:
-        ours = translate(exc, operation=operation, url=url if isinstance(url, str) else url())
+        where = url if isinstance(url, str) else url()
+        cause = stand_in(exc)
+        ours = translate(exc, operation=operation, url=where)
         if ours is None:
-            raise
+            if cause is exc:
+                raise
+            ours = StoreError(_describe(exc, StoreError), operation=operation, url=where)
         try:
-            raise ours from exc
+            raise ours from cause
         finally:
-            del ours  # or the error and this frame would keep each other, and all they refer to, alive
+            ours.__context__ = cause  # Python has set it to the foreign error by itself
+            del ours, cause  # or the error and this frame would keep each other, and all they refer to, alive

@@ -66,6 +66,9 @@ class Habits:
     no_surrogates: bool = True
     """Names that are not valid Unicode cannot be encoded, or are altered."""
 
+    abandon: bool = False
+    """A call that is blocked can only be abandoned, in a thread of its own: nothing interrupts it, and no limit ends it."""
+
     options: Mapping[str, Any] = field(default_factory=dict)
     """Constructor arguments that are set unless the caller sets them."""
 
@@ -150,6 +153,12 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("range-behind-the-end", "s3fs gcsfs adlfs ftp sshfs http *", "normalised", "a range that begins at or behind the end is HTTP 416, FTP 554, or an OverflowError", "it is empty, as a slice is"),
     _quirk("surrogates", "*", "refused", "a name that is no valid Unicode raises deep inside, or is stored altered", "it is an `InvalidNameError` beforehand, except on local and memory"),
     _quirk("checksum-is-a-guess", "*", "normalised", "`fs.checksum` hashes the listing, not the content", "it is not used; digests come from what the store itself computed"),
+    _quirk("drivers-own-retries", "s3fs gcsfs adlfs webdav smb pyarrow", "normalised", "a read that a server refuses with 503 is sent 5 times by s3fs (10 times when it resets), 6 times within a minute and a half by gcsfs, 4 times by adlfs, 3 times by webdav4; connecting is tried 5 times by smb", "one try each, by `config_kwargs` and `fs.retries`, the function inside gcsfs' own retries, `retry_total=0`, `retry=False`, `register_session_retries=0`; an instance that the caller made keeps its own, as he may use it elsewhere"),
+    _quirk("aiohttp-sends-twice", "s3fs gcsfs adlfs http", "normalised", "when a connection breaks, also after the reply was lost, aiohttp sends GET, HEAD, PUT and DELETE once more: an exclusive write meets its own object, a deletion finds nothing", "each session is told to send once; an instance that the caller made keeps its habits"),
+    _quirk("drivers-own-timeouts", "s3fs gcsfs adlfs ftp paramiko sshfs smb webdav webhdfs http hdfs-native pyarrow", "normalised", "a silent server is waited for without end by webhdfs, and by paramiko and sshfs once they are connected; gcsfs and http give up after 5 minutes, also a transfer that is going on", "`Policy.stall_seconds` is the client's own limit for connecting and between two signs of life, and none for the whole, unless the caller sets another"),
+    _quirk("sinks-repeat-parts", "s3fs gcsfs adlfs", "normalised", "one part that fails breaks a whole upload: the stream cannot be sent again, and s3fs' file cannot take a part back", "each part is tried again by itself (chunks of gcsfs at Google only, which can say how much has arrived); the last request looks for its own object when the answer to an earlier try was lost"),
+    _quirk("interrupted-by-hanging-up", "ftp paramiko", "normalised", "a call that is blocked ends only by its own time limit", "another thread shuts the connections of this one instance down"),
+    _quirk("only-abandoned", "hdfs-native pyarrow smb lakefs object-store archive reference unknown", "declared", "a call that is blocked can neither be cancelled nor interrupted, and no option limits it (smb: ten minutes, then as long again)", "it runs in a thread of its own, which is left behind", abandon=True),
     _quirk("fork-async", "s3fs gcsfs adlfs sshfs http", "normalised", "an inherited async instance raises 'not fork-safe'", "the child gets an instance of its own"),
     # --- object stores --------------------------------------------------------------------------------------------
     _quirk("object-publish", "s3fs gcsfs adlfs lakefs object-store", "normalised", "`mv` is copy and delete, slow and not atomic; a PUT is atomic", "objects are written under their final name by one commit", publish="atomic", stage="object", flat=True, folders=False, makes_parents=True, copy=True, sign=True, ranges=True),
@@ -171,6 +180,8 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("gcs-append", "gcsfs", "refused", "`open('ab')` overwrites", "append is refused", append="none"),
     _quirk("gcs-pin", "gcsfs", "normalised", "the generation names a version; If-generation on reads is not enforced everywhere", "reads name the generation in the URL", pin="version", digest="md5", metadata=True),
     _quirk("gcs-emulator-probe", "gcsfs", "normalised", "with an endpoint of one's own, a gRPC probe waits 60 s per call", "the probe is switched off when an endpoint is given, instance by instance"),
+    _quirk("gcs-headers", "gcsfs", "translated", "its errors keep no headers, so no Retry-After; a 502 becomes a ProxyError, and a 503 whose text holds `invalid` a ValueError", "the session raises aiohttp's own error for 408, 429 and 5xx"),
+    _quirk("abfs-body", "adlfs", "declared", "a body that breaks off is asked for three times by the client, a second apart, and no option changes that", "these tries count as one"),
     _quirk("endless-wait", "gcsfs adlfs hdfs-native pyarrow webhdfs", "declared", "a silent server is waited for without end", "said in the capabilities", own_timeout=False),
     _quirk("abfs-commit", "adlfs", "normalised", "`autocommit=False` is ignored: a transaction is visible inside and published after an exception; a forgotten file publishes what it holds when it is collected; older clients name blocks by their offset, so two writers of one blob mix; metadata make `pipe_file` a TypeError", "the client's own calls: nothing but the last one of `commit` lists the blocks, whose names are random", create=True),
     _quirk("abfs-append", "adlfs", "refused", "append raises on block blobs", "append is refused", append="none"),
@@ -188,6 +199,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("ftp-list-fallback", "ftp", "normalised", "without MLSD, a missing folder lists as empty and times lack the year", "an empty listing is checked; such times are not used", empty_listing_is_doubtful=True, pin="weak"),
     _quirk("ftp-names", "ftp", "refused", "a newline ends the command; without MLSD leading white space is lost in the listing; a URL inside a name is taken apart", "such names are refused", refused=r"[\r\n]|://", refused_in_writes=r"(^|/)\s", max_name_bytes=255),
     _quirk("ftp-upload-blocks", "ftp", "normalised", "an upload is one STOR per 64 KiB, each with a new (TLS) connection", "one STOR per file"),
+    _quirk("ftp-goodbye", "ftp", "normalised", "QUIT waits half a minute for a server that has stopped to answer", "two seconds are enough for a goodbye"),
     _quirk("ftp-heal", "ftp", "normalised", "after a broken connection everything fails", "a broken connection is replaced; an idle one is asked before use", heals=False, own_timeout=True),
     # --- ssh ------------------------------------------------------------------------------------------------------
     _quirk("paramiko-threads", "paramiko", "normalised", "two threads on one instance deadlock", "each call in flight has a connection of its own", threads="pooled"),
@@ -220,6 +232,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("webdav-deletes-trees", "webdav", "refused", "`rm_file(folder)` deletes the whole tree; MOVE onto a folder replaces it", "the type is checked first", check_before_delete=True, replace_onto_folder=True),
     _quirk("webdav-names", "webdav", "refused", "`#`, `?` and control characters break the URL, `a%20b` writes `a b`, and MOVE to `a;b` may arrive as `a`", "such names are refused", refused=r"[#?;\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}", max_name_bytes=255),
     _quirk("webdav-etag", "webdav", "declared", "the ETag is weak for a second after writing, or never changes, and If-Match fails or is ignored", "it is neither sent nor trusted: size and time are compared before and after", pin="weak"),
+    _quirk("webdav-resumes", "webdav", "normalised", "a file goes on by a second request when the first breaks off, whatever stands there by then; a range is read from a second request too", "one GET each, and no folder is asked for", check_before_read=True),
     _quirk("webdav-append", "webdav", "refused", "append is an AssertionError", "append is refused", append="none"),
     # --- hadoop ---------------------------------------------------------------------------------------------------
     _quirk("hdfs-publish", "hdfs-native", "normalised", "`mv` onto an existing file fails; a plain write truncates at open", "a partial name, then `mv(overwrite=True)`", publish="atomic", rename=True, makes_parents=True, pin="version"),

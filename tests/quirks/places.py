@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.location import parse
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.driver import Driver
+from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.testing.conformance import write
@@ -54,9 +56,16 @@ def store_of(driver: str, fs: Any, base: str = "/base") -> FilesystemStore:
 
 def instance_of(store: Store) -> Any:
     """The driver's instance that a store shares among its threads."""
-    assert isinstance(store, FilesystemStore)
-    with store._driver.connections.lease() as fs:
+    with connections_of(store).lease() as fs:
         return fs
+
+
+def connections_of(store: Store) -> Connections:
+    """What hands out the driver's instances behind a store and its layers."""
+    while isinstance(store, Layer):
+        store = store.inner
+    assert isinstance(store, FilesystemStore)
+    return store._driver.connections
 
 
 def in_fork(act: Callable[[], bool], *, seconds: float = 4.0) -> str:

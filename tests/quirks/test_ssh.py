@@ -25,7 +25,7 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores.dialects.ssh import ParamikoDialect, SshfsDialect
 from persistence_fsspec.stores.quirks import traits
-from tests.quirks.places import instance_of, places, put, silent_server
+from tests.quirks.places import connections_of, instance_of, places, put, silent_server
 
 pytestmark = pytest.mark.server("sftp")
 
@@ -234,8 +234,8 @@ def test_paramiko_a_refused_password_is_an_authentication_error(sftp_server):
     """When another connection has to be made, and the password has changed meanwhile."""
     p = by("paramiko", sftp_server)
     store, key = p.store_and_key("k")
-    store._driver.connections.acquire()  # the given instance is busy, so the next call needs another one
-    store._driver.connections._make._given.storage_options["password"] = "not-this-one"
+    connections_of(store).acquire()  # the given instance is busy, so the next call needs another one
+    connections_of(store)._make._given.storage_options["password"] = "not-this-one"
 
     with pytest.raises(AuthenticationError) as caught:
         store.info(key)
@@ -289,15 +289,15 @@ def test_each_driver_gets_its_own_spelling():
 @pytest.mark.quirk("paramiko-nagle")
 def test_paramiko_sends_small_packets_at_once(place):
     """The socket does not collect them, on a given instance and on those made later."""
-    store = place.store
-    held = [store._driver.connections.acquire() for _ in range(2)]
+    connections = connections_of(place.store)
+    held = [connections.acquire() for _ in range(2)]
     try:
         for fs in held:
             sock = fs.client.get_transport().sock
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     finally:
         for fs in held:
-            store._driver.connections.release(fs)
+            connections.release(fs)
 
 
 @places("paramiko")

@@ -8,6 +8,7 @@ of container and blob as they are.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
@@ -25,7 +26,8 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.store import Digest, ObjectInfo
-from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, plain_etag
+from persistence_fsspec.stores.dialects.aio import send_once
+from persistence_fsspec.stores.dialects.base import ObjectDialect, Repeat, exactly, plain_etag
 
 _BLOCKS_MAX: Final = 50_000
 _DECOMPRESS_SINCE: Final = (12, 24)
@@ -35,6 +37,17 @@ class AbfsDialect(ObjectDialect):
     """Quirks abfs-*."""
 
     pins_reads = True
+
+    # --- opening ---
+
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Time limits; `_limits` passes them on, and switches the retries off call by call."""
+        return {"connection_timeout": stall_seconds, "read_timeout": stall_seconds, **options}
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002
+        """The client's session is opened now, without any traffic, to be told not to send twice."""
+        if not given:
+            sync(fs.loop, _open_session, fs)
 
     # --- looking ---
 
@@ -87,7 +100,7 @@ class AbfsDialect(ObjectDialect):
         """Blocks; only closing lists them, so an abandoned upload is never seen."""
         # A tenth is spare: the size is what the caller expects, not what comes.
         part = max(self.object_part_size, -(-(size or 0) // (_BLOCKS_MAX * 9 // 10)))
-        return _Blocks(fs, path, part, metadata)
+        return _Blocks(fs, path, part, metadata, repeat=self.repeat)
 
     def write_object(
         self,
@@ -103,7 +116,7 @@ class AbfsDialect(ObjectDialect):
         if isinstance(body, bytes):
             sync(fs.loop, _upload, fs, *_split(path), body, create, dict(metadata or {}))
             return
-        blocks = _Blocks(fs, path, self.object_part_size, metadata, create=create)
+        blocks = _Blocks(fs, path, self.object_part_size, metadata, create=create, repeat=self.repeat)
         while data := body.read(self.object_part_size):
             blocks.write(data)
         blocks.close()
@@ -142,8 +155,10 @@ class _Blocks:
     Blocks that are never committed disappear after a week; nothing lists or removes them before.
     """
 
-    def __init__(self, fs: Any, path: str, part: int, metadata: Mapping[str, str] | None, *, create: bool = False) -> None:
-        self._fs, self._where, self._part = fs, _split(path), part
+    def __init__(
+        self, fs: Any, path: str, part: int, metadata: Mapping[str, str] | None, *, repeat: Repeat, create: bool = False
+    ) -> None:
+        self._fs, self._where, self._part, self._repeat = fs, _split(path), part, repeat
         self._metadata, self._create = dict(metadata or {}), create
         self._buffer = bytearray()
         self._ids: list[str] = []
@@ -158,7 +173,15 @@ class _Blocks:
         """Send the rest, and make the blob of all blocks."""
         if self._buffer:
             self._stage(len(self._buffer))
-        sync(self._fs.loop, _commit, self._fs, *self._where, self._ids, self._create, self._metadata)
+        self._repeat(self._commit)
+
+    def _commit(self) -> None:
+        try:
+            sync(self._fs.loop, _commit, self._fs, *self._where, self._ids, self._create, self._metadata)
+        except ObjectExistsError:
+            # The answer to an earlier try may have been lost; nobody else has blocks of these names.
+            if sync(self._fs.loop, _committed, self._fs, *self._where) != self._ids:
+                raise
 
     def abort(self) -> None:
         """Forget the blocks."""
@@ -166,7 +189,7 @@ class _Blocks:
 
     def _stage(self, size: int) -> None:
         block, data = uuid.uuid4().hex, bytes(self._buffer[:size])
-        sync(self._fs.loop, _stage, self._fs, *self._where, block, data)
+        self._repeat(lambda: sync(self._fs.loop, _stage, self._fs, *self._where, block, data))
         self._ids.append(block)
         del self._buffer[:size]
         # A blob has 50,000 blocks at most; growing ones make room for 5 TB of unknown length.
@@ -187,8 +210,15 @@ def _client(fs: Any, container: str, blob: str) -> Any:
 
 
 def _limits(fs: Any) -> dict[str, Any]:
-    """The time limits the caller gave to the driver."""
-    return dict(getattr(fs, "_timeout_kwargs", {}))
+    """The time limits the driver was given; and no retries, which multiply with those of our own."""
+    return {"retry_total": 0, **getattr(fs, "_timeout_kwargs", {})}
+
+
+async def _open_session(fs: Any) -> None:
+    with contextlib.suppress(AttributeError):  # another release may keep it elsewhere
+        transport = fs.service_client._pipeline._transport
+        await transport.open()
+        send_once(transport.session)
 
 
 # --- listings ---
@@ -198,7 +228,7 @@ def _pages(fs: Any, container: str, blob: str, *, flat: bool) -> Iterator[list[A
     client = fs.service_client.get_container_client(container)
     listing = client.list_blobs if flat else client.walk_blobs
     # The metadata tell the folders of hierarchical accounts from files.
-    pages = listing(name_starts_with=f"{blob}/" if blob else None, include=["metadata"]).by_page()
+    pages = listing(name_starts_with=f"{blob}/" if blob else None, include=["metadata"], **_limits(fs)).by_page()
     while (page := sync(fs.loop, _next_page, pages)) is not None:
         yield page
 
@@ -213,7 +243,7 @@ async def _next_page(pages: Any) -> list[Any] | None:
 
 async def _holds_something(fs: Any, container: str, prefix: str) -> bool:
     client = fs.service_client.get_container_client(container)
-    async for _ in client.list_blobs(name_starts_with=prefix or None, results_per_page=1):
+    async for _ in client.list_blobs(name_starts_with=prefix or None, results_per_page=1, **_limits(fs)):
         return True
     return False
 
@@ -261,7 +291,7 @@ async def _properties(fs: Any, container: str, blob: str) -> Any:
     from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - loaded with the driver
 
     try:
-        return await _client(fs, container, blob).get_blob_properties()
+        return await _client(fs, container, blob).get_blob_properties(**_limits(fs))
     except ResourceNotFoundError:
         return None
 
@@ -331,14 +361,20 @@ async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bo
         raise
 
 
+async def _committed(fs: Any, container: str, blob: str) -> list[str]:
+    """The names of the blocks that a blob was made of."""
+    blocks, _ = await _client(fs, container, blob).get_block_list("committed", **_limits(fs))
+    return [block.id for block in blocks]
+
+
 async def _copy(fs: Any, source: tuple[str, str], target: tuple[str, str]) -> None:
     new = _client(fs, *target)
-    answer = await new.start_copy_from_url(_client(fs, *source).url)
+    answer = await new.start_copy_from_url(_client(fs, *source).url, **_limits(fs))
     status, pause = answer.get("copy_status"), 0.05
     while status == "pending":  # large blobs, and other accounts
         await asyncio.sleep(pause)
         pause = min(pause * 2, 2.0)
-        status = (await new.get_blob_properties()).copy.status
+        status = (await new.get_blob_properties(**_limits(fs))).copy.status
     if status != "success":
         raise StoreError(f"the copy ended as {status!r}")
 

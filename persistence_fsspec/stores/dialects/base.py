@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import IO, Any, Protocol
 
@@ -64,8 +64,20 @@ class FileSink:
             self._file.closed = True
 
 
+Repeat = Callable[[Callable[[], Any]], Any]
+"""Calls a function, and calls it again when it raised an error, of the driver, that may pass."""
+
+
+def _once(act: Callable[[], Any]) -> Any:
+    return act()
+
+
 class Dialect:
     """One driver's calls, on whole paths. Raises the driver's own errors."""
+
+    def __init__(self) -> None:
+        self.repeat: Repeat = _once
+        """Around each single request of a sink: the stream that feeds it cannot be sent again, one part of it can."""
 
     object_part_size = 16 * 1024 * 1024
     """An object up to this size, in bytes, is written by one request."""
@@ -90,8 +102,32 @@ class Dialect:
         """
         return options
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
+        """Constructor arguments by which the driver does not retry, and gives a silent server up by itself.
+
+        Args:
+            options: What the caller, the URL and the habits ask for; it wins, also inside nested mappings.
+            stall_seconds: For connecting, and between two signs of life; not for a whole transfer.
+        """
+        return options
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:
+        """The same for what no constructor argument reaches; called once for each new instance, before `connected`.
+
+        Args:
+            fs: The instance.
+            stall_seconds: As for `patience`.
+            given: The caller made it, and may use it elsewhere: its retries stay, and limits are set only where it has none.
+        """
+
     def connected(self, fs: Any) -> None:
         """Called once for each new instance."""
+
+    def interrupt(self, fs: Any) -> None:
+        """End what a leased instance is blocked in, with any error: called from another thread; never raises nor blocks.
+
+        Instances that threads share are left alone: async calls are cancelled, the others end by their own time limits.
+        """
 
     def alive(self, fs: Any, idle_seconds: float) -> bool:  # noqa: ARG002 - for subclasses
         """Whether an instance that rested for a while may be used again."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
+import socket
 import ssl
+import weakref
 from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -22,13 +24,27 @@ from persistence_fsspec.stores.dialects.base import Dialect
 
 _SOCKET_PIECE: Final = 256 * 1024
 _TRUST_SECONDS: Final = 10.0
+_GOODBYE_SECONDS: Final = 2.0
 
 
 class FtpDialect(Dialect):
     """Quirks ftp-*."""
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Of the control connection and of each data connection."""
+        return {"timeout": stall_seconds, **options}
+
+    def interrupt(self, fs: Any) -> None:
+        """Hang up; the control connection first, so that nobody takes the end of the data for an orderly one."""
+        for connection in (fs.ftp.sock, getattr(fs.ftp, "persistence_data", None)):
+            if connection is not None:
+                with contextlib.suppress(OSError):
+                    # Not by the method of an SSL socket, which another thread is reading from.
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
     def connected(self, fs: Any) -> None:
-        """Learn once whether the server has MLST and MLSD (RFC 3659)."""
+        """Learn once whether the server has MLST and MLSD (RFC 3659), and keep an eye on the data connections."""
+        _remember_data(fs.ftp)
         try:
             features = fs.ftp.sendcmd("FEAT")
         except ftplib.Error:
@@ -47,7 +63,8 @@ class FtpDialect(Dialect):
         return True
 
     def close(self, fs: Any) -> None:
-        """QUIT."""
+        """QUIT, without waiting long for the answer."""
+        fs.ftp.sock.settimeout(_GOODBYE_SECONDS)
         fs.ftp.quit()
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
@@ -240,6 +257,19 @@ def _receiving(fs: Any, path: str, start: int | None) -> Iterator[Any]:
         else:
             connection.close()
             _settle(fs.ftp)
+
+
+def _remember_data(ftp: Any) -> None:
+    """Have a client keep its latest data connection where `FtpDialect.interrupt` finds it."""
+    whose = weakref.ref(ftp)  # a cycle would leave sockets to the garbage collector
+
+    def ntransfercmd(command: str, rest: Any = None) -> Any:
+        client: Any = whose()
+        answer = type(client).ntransfercmd(client, command, rest)
+        client.persistence_data = answer[0]
+        return answer
+
+    ftp.ntransfercmd = ntransfercmd
 
 
 def _hang_up(connection: Any) -> None:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from typing import IO, Any
 
 from persistence_fsspec.errors import ObjectExistsError
 from persistence_fsspec.store import Digest, ObjectInfo
+from persistence_fsspec.stores.dialects.aio import send_once, time_limits
 from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect
+from persistence_fsspec.stores.dialects.gcs_upload import repeat_chunks
 
 
 class GcsDialect(ObjectDialect):
     """Quirks gcs-*."""
 
     pins_reads = True
+
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Limits of each request, one try of each gRPC call, and errors that keep the headers."""
+        session = {"raise_for_status": _raise_with_headers, **(options.get("session_kwargs") or {})}
+        limits = {"requests_timeout": time_limits(stall_seconds), "retry_timeout": 0.0}
+        return {**limits, **options, "session_kwargs": session}
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002
+        """Requests go out by the function that the driver's own retries are wrapped around."""
+        once = getattr(type(fs)._request, "__wrapped__", None)
+        if once is not None and not given:
+            fs._request = partial(_request_once, once, fs)
 
     def connected(self, fs: Any) -> None:
         """With an endpoint of one's own, no gRPC probe: an emulator does not answer it, for a minute each time."""
@@ -49,7 +64,8 @@ class GcsDialect(ObjectDialect):
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
         """A resumable upload."""
         more = {"metadata": dict(metadata)} if metadata else {}
-        return FileSink(fs.open(path, "wb", block_size=self.object_part_size, **more))
+        file = fs.open(path, "wb", block_size=self.object_part_size, **more)
+        return FileSink(repeat_chunks(file, self.repeat))
 
     def write_object(
         self,
@@ -79,6 +95,21 @@ def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> Obj
         digest=found.digest,
         metadata=dict(metadata or {}),
     )
+
+
+async def _request_once(once: Callable[..., Any], fs: Any, *args: Any, **kwargs: Any) -> Any:
+    send_once(await fs._set_session() or fs.session)
+    return await once(fs, *args, **kwargs)
+
+
+async def _raise_with_headers(answer: Any) -> None:
+    """The driver's own errors say nothing of Retry-After, and of 502 and some 503 not even the status."""
+    if answer.status in {408, 429} or answer.status >= 500:
+        from aiohttp import ClientResponseError  # noqa: PLC0415 - the driver's own client
+
+        raise ClientResponseError(
+            answer.request_info, answer.history, status=answer.status, message=answer.reason or "", headers=answer.headers
+        )
 
 
 async def _ordinary(bucket: str) -> Any:  # noqa: ARG001 - of any bucket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from persistence_fsspec.errors import ObjectExistsError
@@ -14,6 +15,10 @@ class HdfsNativeDialect(Dialect):
     """Quirks hdfs-*."""
 
     absolute = True
+
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Only of the DataNodes; nothing limits a NameNode that says nothing, and failing over must stay."""
+        return {"dfs.client.socket-timeout": _milliseconds(stall_seconds), **options}
 
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """Hadoop's settings are strings."""
@@ -44,11 +49,27 @@ class ArrowDialect(SwapDialect):
 
     absolute = True
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Hadoop's own settings, of which those for failing over to another NameNode stay."""
+        limit = _milliseconds(stall_seconds)
+        settings = {
+            "dfs.client.socket-timeout": limit,
+            "ipc.client.connect.timeout": limit,
+            "ipc.client.rpc-timeout.ms": limit,
+            "ipc.client.connect.max.retries": "0",
+            "ipc.client.connect.max.retries.on.timeouts": "0",
+        }
+        return {**options, "extra_conf": {**settings, **(options.get("extra_conf") or {})}}
+
 
 class WebHdfsDialect(Dialect):
     """Quirks webhdfs-*."""
 
     absolute = True
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002 - no session has a limit
+        """The driver's session waits for ever, and no argument reaches it."""
+        fs.session.request = partial(fs.session.request, timeout=stall_seconds)
 
     def connected(self, fs: Any) -> None:
         """The driver drops the name of the Java exception, which says what happened."""
@@ -77,6 +98,10 @@ class WebHdfsDialect(Dialect):
     def delete_folder(self, fs: Any, path: str) -> None:
         """DELETE without recursion; the driver's own ``rmdir`` does nothing."""
         fs.rm(path)
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))
 
 
 _NAMED_BY_THE_DRIVER: Final = (

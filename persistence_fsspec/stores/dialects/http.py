@@ -14,6 +14,7 @@ from fsspec.asyn import sync
 
 from persistence_fsspec.errors import TruncatedError
 from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.dialects.aio import send_once, time_limits
 from persistence_fsspec.stores.dialects.base import Dialect, plain_etag
 
 _SAFE: Final = "/~!$&'()*+,;=:@-._"
@@ -24,6 +25,13 @@ class HttpDialect(Dialect):
     """Quirks http-*. Paths are URLs; a query of the root goes along with every request."""
 
     pins_reads = True
+
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Limits of the session; the caller's own way to make one is left alone."""
+        if "get_client" in options:
+            return options
+        client = {"timeout": time_limits(stall_seconds), **(options.get("client_kwargs") or {})}
+        return {**options, "client_kwargs": client, "get_client": _client}
 
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """A login in the URL is basic authentication."""
@@ -90,6 +98,12 @@ class HttpDialect(Dialect):
                 yield data
         finally:
             sync(fs.loop, context.__aexit__, None, None, None)
+
+
+async def _client(**kwargs: Any) -> Any:
+    from fsspec.implementations.http import get_client  # noqa: PLC0415 - loads the driver
+
+    return send_once(await get_client(**kwargs))
 
 
 @contextlib.asynccontextmanager

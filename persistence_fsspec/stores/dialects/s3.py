@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from inspect import signature
 from typing import IO, Any
 
 from fsspec.asyn import sync
@@ -14,9 +17,9 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import Digest, ObjectInfo
-from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, exactly, md5_of_etag, plain_etag
-
-_MIB = 1024 * 1024
+from persistence_fsspec.stores.dialects.aio import send_once
+from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, md5_of_etag, plain_etag
+from persistence_fsspec.stores.dialects.s3_upload import MultipartSink
 
 
 class S3Dialect(ObjectDialect):
@@ -24,13 +27,28 @@ class S3Dialect(ObjectDialect):
 
     pins_reads = True
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Of the client below the driver: one try, its limits, and no second sending by the session below that."""
+        config: dict[str, Any] = {
+            "connect_timeout": stall_seconds,
+            "read_timeout": stall_seconds,
+            "retries": {"total_max_attempts": 1},
+            **_session_class(),
+        }
+        return {**options, "config_kwargs": {**config, **(options.get("config_kwargs") or {})}}
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002
+        """One try by the driver."""
+        if not given:
+            fs.retries = 1
+
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """HEAD; where there is no object, one key below it proves a folder."""
         bucket, key, _ = fs.split_path(path)
         if not key:
             return ObjectInfo(key=fs.info(path)["name"], kind="folder")
         try:
-            head = fs.call_s3("head_object", Bucket=bucket, Key=key)
+            head = self._head(fs, bucket, key)
         except FileNotFoundError:
             page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/", MaxKeys=1)
             if not page.get("Contents"):
@@ -44,6 +62,16 @@ class S3Dialect(ObjectDialect):
             digest=_digest(head),
             metadata=dict(head.get("Metadata") or {}),
         )
+
+    def _head(self, fs: Any, bucket: str, key: str) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = fs.call_s3("head_object", Bucket=bucket, Key=key)
+        except OSError as exc:
+            # The answer to a HEAD has no body to say why: another request of the same rights may.
+            if _status(exc) in {400, 403}:
+                fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+            raise
+        return found
 
     def version(self, raw: Mapping[str, Any]) -> str | None:
         """The ETag changes with the content."""
@@ -116,11 +144,10 @@ class S3Dialect(ObjectDialect):
         data: bytes = sync(fs.loop, _get, fs, {"Bucket": bucket, "Key": key, **wanted})
         return data
 
-    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:
+    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> MultipartSink:
         """A multipart upload: 10,000 parts at most, so that parts grow with what is to come."""
         part = max(self.object_part_size, -(-(size or 0) // 9000))
-        more = {"Metadata": dict(metadata)} if metadata else {}
-        return _GrowingSink(fs.open(path, "wb", block_size=part, **more))
+        return MultipartSink(fs, path, part, metadata, repeat=self.repeat)
 
     def write_object(
         self,
@@ -159,16 +186,24 @@ class S3Dialect(ObjectDialect):
         fs.cp_file(source, target)
 
 
-class _GrowingSink(FileSink):
-    """Doubles its parts now and then, so that a stream of unknown length never meets the limit of 10,000."""
+@cache
+def _session_class() -> dict[str, type]:
+    """The client's session, which sends once; older releases take no other than their own."""
+    session = import_module("aiobotocore.httpsession").AIOHTTPSession
+    if "http_session_cls" not in signature(import_module("aiobotocore.config").AioConfig).parameters:
+        return {}
 
-    def write(self, data: bytes) -> None:
-        """Write, with an eye on the number of parts."""
-        super().write(data)
-        file: Any = self._file
-        parts = len(file.parts or ())
-        if parts >= 1000 and file.blocksize < 16 * _MIB * 2 ** (parts // 1000):
-            file.blocksize *= 2
+    async def get_session(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return send_once(await session._get_session(self, *args, **kwargs))
+
+    return {"http_session_cls": type("SendOnceSession", (session,), {"_get_session": get_session})}
+
+
+def _status(exc: BaseException) -> int | None:
+    """The HTTP status behind an error of the driver."""
+    answer = getattr(exc.__cause__ or exc, "response", None) or {}
+    status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
 
 
 def _bucket(fs: Any, path: str) -> str:

@@ -15,6 +15,10 @@ class SmbDialect(Dialect):
 
     absolute = True
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Of connecting; the client has no limit for the answer to a request."""
+        return {"timeout": stall_seconds, "register_session_retries": 0, **options}
+
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """One folder; the driver lists a file as if it were one."""
         if path.strip("/") and not self.info(fs, path).is_folder:

@@ -51,6 +51,25 @@ class _SshDialect(Dialect):
 class ParamikoDialect(_SshDialect):
     """Quirks paramiko-*, ssh-*."""
 
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Of each step of connecting."""
+        steps = ("timeout", "banner_timeout", "auth_timeout", "channel_timeout")
+        return {**dict.fromkeys(steps, stall_seconds), **options}
+
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002 - a limit of its own stays
+        """Of each answer on the channel."""
+        channel = fs.ftp.get_channel()
+        if channel.gettimeout() is None:
+            channel.settimeout(stall_seconds)
+
+    def interrupt(self, fs: Any) -> None:
+        """Hang up."""
+        with contextlib.suppress(Exception):
+            transport = fs.client.get_transport()
+            with contextlib.suppress(OSError, AttributeError):  # a proxy command has no such socket
+                transport.sock.shutdown(socket.SHUT_RDWR)
+            transport.close()
+
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """Understand sshfs' spelling."""
         if "client_keys" in options:
@@ -128,6 +147,15 @@ class ParamikoDialect(_SshDialect):
 
 class SshfsDialect(_SshDialect):
     """Quirks sshfs-*, ssh-*."""
+
+    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
+        """Of connecting; later a server that leaves one question for a sign of life unanswered is given up."""
+        return {
+            "connect_timeout": stall_seconds,
+            "keepalive_interval": stall_seconds / 2,
+            "keepalive_count_max": 1,
+            **options,
+        }
 
     def options(self, options: dict[str, Any], authority: str) -> dict[str, Any]:  # noqa: ARG002
         """Understand paramiko's spelling."""
