@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, parse, tidy_key
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store
-from persistence_fsspec.stores.opening import open_store
+from persistence_fsspec.stores.opening import open_store, options_at
 
 Address = str | os.PathLike[str]
 """A URL, a local path, a key under the default prefix, or a ``UPath``."""
@@ -110,7 +111,9 @@ class Addresses:
     Attributes:
         prefix: Where keys lie.
         policy: Travels with the stores.
-        options_for: The driver's options for a URL.
+        options_for: What the caller says of a URL.
+        profile: Of ``persistence.toml``.
+        answers: What a function among the caller's options said, to be forgotten when credentials expire.
         wrap: Puts layers around a store.
         filesystem: A ready fsspec instance, used for its protocol.
         lazy_folder: The embedded default's folder, when the prefix lies in it.
@@ -120,6 +123,8 @@ class Addresses:
     policy: Policy
     options_for: Callable[[str], Mapping[str, Any]]
     wrap: Callable[[Store], Store]
+    profile: str | None = None
+    answers: config.Answers = field(default_factory=config.Answers)
     filesystem: Any = None
     lazy_folder: Path | None = None
 
@@ -129,7 +134,7 @@ class Addresses:
         Raises:
             InvalidNameError: It would leave the prefix.
         """
-        store = self.open(self.prefix)
+        store = self.open(self.prefix.child(name))
         flat = store.capabilities.flat
         with translated("", store.url(self.prefix.key)):
             base, key = tidy_key(self.prefix.key, flat=flat), tidy_key(name, flat=flat)
@@ -146,14 +151,37 @@ class Addresses:
         return Place(store, location, tidy_key(location.key, flat=store.capabilities.flat), None)
 
     def open(self, location: Location, options: Mapping[str, Any] | None = None) -> Store:
-        """The store at a location's root."""
-        if not location.userinfo and self.prefix.root == location.root:
-            location = replace(location, userinfo=self.prefix.userinfo)  # names we handed out carry no password
-        own = self.filesystem if self.serves(location.protocol) else None
-        known = {} if own is not None else {**self.options_for(str(location.with_key(""))), **(options or {})}
+        """The store at a location's root, with the options that hold at the location."""
+        location = self._with_login(location)
         in_prefix = location.root == self.prefix.root and f"{location.key}/".startswith(f"{self.prefix.key}/")
         lazy = self.lazy_folder if in_prefix else None
-        return self.wrap(open_store(location, known, self.policy, filesystem=own, lazy_folder=lazy))
+        if self.serves(location.protocol):
+            return self.wrap(open_store(location, config.Options(), self.policy, filesystem=self.filesystem, lazy_folder=lazy))
+        found = self.options(location, options)
+        return self.wrap(
+            open_store(location, found, self.policy, renew=partial(self._asked_again, location, options), lazy_folder=lazy)
+        )
+
+    def options(self, location: Location, options: Mapping[str, Any] | None = None) -> config.Options:
+        """All that is said of a location, by the caller and everybody else.
+
+        Args:
+            location: Anywhere.
+            options: What an address brought along; it comes first.
+        """
+        location = self._with_login(location)
+        keyword = config.OptionSource(config.KEYWORD, self.options_for(str(location.with_key(""))))
+        brought = [config.OptionSource("the UPath", options)] if options else []
+        return options_at(location, [*brought, keyword], self.profile)
+
+    def _asked_again(self, location: Location, options: Mapping[str, Any] | None) -> config.Options:
+        self.answers.forget(str(location.with_key("")))
+        return self.options(location, options)
+
+    def _with_login(self, location: Location) -> Location:
+        if not location.userinfo and self.prefix.root == location.root:
+            return replace(location, userinfo=self.prefix.userinfo)  # names we handed out carry no password
+        return location
 
     def serves(self, protocol: str) -> bool:
         """Whether the ready filesystem is for this protocol; one that names none is for the prefix's."""

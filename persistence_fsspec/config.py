@@ -1,11 +1,20 @@
-"""Where a driver's options come from: keyword, URL, profile. The driver's own environment comes last, by itself."""
+"""Which options hold for a URL, and where each comes from.
+
+There is one rule. For each option, the first of these that names it decides:
+
+1. the keyword: ``storage_options``, or what `FSSpecPersistence.options_for` returns;
+2. the URL itself: ``sftp://me@host:2222``;
+3. the user's own ``persistence.toml``, and below it the one in the working folder (`configfile`);
+4. fsspec's own configuration;
+5. the driver's own environment, by itself: it fills what is still open.
+
+One option is one value: a mapping such as ``client_kwargs`` is replaced whole, never mixed of two sources.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fsspec.registry import known_implementations, registry
@@ -15,8 +24,87 @@ from persistence_fsspec.location import ALIASES
 
 StorageOptions = Mapping[str, Any] | Callable[[str], Mapping[str, Any]] | None
 
-CONFIG_VARIABLE: Final = "PERSISTENCE_FSSPEC_CONFIG"
-CONFIG_NAME: Final = "persistence.toml"
+KEYWORD: Final = "storage_options"
+"""Origin of what the caller gave."""
+
+UNCHECKED: Final = "unchecked"
+"""The option whose members go to the driver without a look."""
+
+FACTORY: Final = "filesystem_factory"
+"""The option that names a function which makes the fsspec filesystem."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSource:
+    """What one place says.
+
+    Attributes:
+        origin: The place, for people: ``"storage_options"``, ``"the URL"``, a file and the table in it.
+        options: Name to value. A secret may still be a reference.
+    """
+
+    origin: str
+    options: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What all places say together.
+
+    Attributes:
+        values: Name to value; secrets are still references.
+        origins: Name to the origin of that value.
+        unchecked: Names that go to the driver without a look.
+        links: Of a chained URL, the options of the links behind the first, by protocol.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unchecked: frozenset[str] = frozenset()
+    links: Mapping[str, Options] = field(default_factory=dict)
+
+
+def merged(sources: Iterable[OptionSource]) -> Options:
+    """Put sources on top of one another.
+
+    Args:
+        sources: The most important first.
+
+    Raises:
+        InvalidOptionError: Something is not a mapping, or an option's name is not a string.
+
+    Examples:
+        >>> options = merged([OptionSource("storage_options", {"a": 1}), OptionSource("the URL", {"a": 2, "b": 3})])
+        >>> dict(options.values), options.origins["b"]
+        ({'a': 1, 'b': 3}, 'the URL')
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    trusted: set[str] = set()
+    for source in sources:
+        options = checked_shape(source.options, source.origin)
+        free = checked_shape(options.get(UNCHECKED) or {}, f"{UNCHECKED} in {source.origin}")
+        for name, value in {**options, **free}.items():
+            if name in values or name == UNCHECKED:
+                continue
+            values[name], origins[name] = value, source.origin
+            if name in free:
+                trusted.add(name)
+    return Options(values, origins, frozenset(trusted))
+
+
+def checked_shape(options: Any, origin: str) -> Mapping[str, Any]:
+    """Options that are a mapping with strings for names.
+
+    Raises:
+        InvalidOptionError: They are not. No value is shown: it may be a secret.
+    """
+    if not isinstance(options, Mapping):
+        raise InvalidOptionError(f"{origin} must be a mapping, not {type(options).__name__}")
+    for name in options:
+        if not isinstance(name, str):
+            raise InvalidOptionError(f"{origin}: the names of options are strings, not {type(name).__name__}")
+    return options
 
 
 def canonical(protocol: str) -> str:
@@ -29,8 +117,33 @@ def canonical(protocol: str) -> str:
     return ALIASES.get(protocol, protocol)
 
 
+def chain(url: str) -> list[tuple[str, str]]:
+    """The links of a URL, each with its protocol; one link when it is not a chain.
+
+    Examples:
+        >>> chain("simplecache::s3://b/x")
+        [('simplecache', 'simplecache://'), ('s3', 's3://b/x')]
+    """
+    links = []
+    for link in url.split("::"):
+        bare = "://" not in link and is_protocol(link)
+        whole = link if "://" in link else f"{link}://" if bare else f"file://{link}"
+        links.append((whole.partition("://")[0].lower(), whole))
+    return links
+
+
+def is_protocol(name: str) -> bool:
+    """Whether a driver is known under this name, installed or not."""
+    return name in known_implementations or name in registry or name in ALIASES
+
+
+def known_protocols() -> list[str]:
+    """The names of all drivers that fsspec has heard of."""
+    return sorted({*known_implementations, *registry, *ALIASES})
+
+
 def resolve_options(given: StorageOptions, url: str, protocol: str, default_protocol: str | None) -> dict[str, Any]:
-    """The options that hold for one URL.
+    """What the keyword says of one URL.
 
     Args:
         given: Flat, for the default prefix's protocol; nested, by protocol; or a function of the URL.
@@ -38,29 +151,41 @@ def resolve_options(given: StorageOptions, url: str, protocol: str, default_prot
         protocol: Of the URL.
         default_protocol: Of the default prefix, if there is one.
 
+    Returns:
+        The options of the first link, and of a chain those of the other links below their protocols.
+
     Raises:
         InvalidOptionError: They are neither a mapping nor a function of one.
     """
-    if given is None:
+    if given is None or (callable(given) and canonical(protocol) == "file"):  # who answers for a store means that store
         return {}
-    options = given(url) if callable(given) else given
-    if not isinstance(options, Mapping):
-        raise InvalidOptionError(f"storage_options must be a mapping, not {type(options).__name__}")
-    wanted = canonical(protocol)
+    options = checked_shape(given(url) if callable(given) else given, KEYWORD)
+    behind = [link for link, _ in chain(url)[1:]]
     if _is_nested(options):
-        return dict(next((value for name, value in options.items() if canonical(name) == wanted), {}))
-    if callable(given) or default_protocol is None or canonical(default_protocol) == wanted:
+        own = dict(_of_protocol(options, protocol))
+        return {**own, **{link: found for link in behind if (found := _of_protocol(options, link))}}
+    if callable(given) or default_protocol is None or canonical(default_protocol) == canonical(protocol):
         return dict(options)
-    return {}
+    return {link: options for link in behind if canonical(link) == canonical(default_protocol)}
+
+
+def _of_protocol(options: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
+    wanted = canonical(protocol)
+    found: Mapping[str, Any] = next((value for name, value in options.items() if canonical(name) == wanted), {})
+    return found
 
 
 def check_options(given: StorageOptions, default_protocol: str | None) -> None:
-    """Refuse flat options that could not apply to anything.
+    """Refuse what could not apply to anything.
 
     Raises:
-        InvalidOptionError: There is no default prefix to say whose options they are.
+        InvalidOptionError: It is neither a mapping nor a function, or there is no default prefix to say whose flat options
+            they are.
     """
-    if given and not callable(given) and default_protocol is None and not _is_nested(given):
+    if given is None or callable(given):
+        return
+    checked_shape(given, KEYWORD)
+    if given and default_protocol is None and not _is_nested(given):
         raise InvalidOptionError(
             "flat storage_options need a default_prefix, whose protocol they belong to",
             hint='Nest them by protocol instead: storage_options={"s3": {...}}.',
@@ -68,48 +193,27 @@ def check_options(given: StorageOptions, default_protocol: str | None) -> None:
 
 
 def _is_nested(options: Mapping[str, Any]) -> bool:
-    return bool(options) and all(
-        isinstance(value, Mapping) and (name in known_implementations or name in registry or name in ALIASES)
-        for name, value in options.items()
-    )
+    return bool(options) and all(isinstance(value, Mapping) and is_protocol(name) for name, value in options.items())
 
 
-def profile_options(profile: str, protocol: str) -> dict[str, Any]:
-    """The options of one profile for one protocol: table ``[profiles.NAME.PROTOCOL]`` of the user's ``persistence.toml``.
+class Answers:
+    """What a function of the URL said, once per URL: a new answer means new credentials, and so a new connection.
 
-    Args:
-        profile: Its name.
-        protocol: Of the URL.
-
-    Raises:
-        InvalidOptionError: No such file, or no such profile in it.
+    A copy or a pickle of it remembers nothing.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415 - only who has profiles pays for reading them
-    else:
-        import tomli as tomllib  # noqa: PLC0415
 
-    path = config_file()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InvalidOptionError(f"profile {profile!r} is asked for, and {path} does not exist") from None
-    try:
-        profiles = tomllib.loads(text).get("profiles", {})
-    except tomllib.TOMLDecodeError as exc:
-        raise InvalidOptionError(f"{path}: {exc}") from exc
-    if profile not in profiles:
-        names = ", ".join(sorted(profiles)) or "none"
-        raise InvalidOptionError(f"{path} has no profile {profile!r}; it has: {names}")
-    tables = profiles[profile]
-    return dict(next((value for name, value in tables.items() if canonical(name) == canonical(protocol)), {}))
+    def __init__(self) -> None:
+        self._said: dict[str, Mapping[str, Any]] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Answers, ()
 
-def config_file() -> Path:
-    """The user's own file: ``PERSISTENCE_FSSPEC_CONFIG``, else ``persistence.toml`` in the user's config directory."""
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named:
-        return Path(named)
-    import platformdirs  # noqa: PLC0415 - as above
+    def of(self, ask: Callable[[str], Mapping[str, Any]], url: str) -> Mapping[str, Any]:
+        """The answer for a URL; the first of two threads that ask at once is kept."""
+        if url not in self._said:
+            return self._said.setdefault(url, ask(url))
+        return self._said[url]
 
-    return platformdirs.user_config_path("persistence-fsspec", appauthor=False) / CONFIG_NAME
+    def forget(self, url: str) -> None:
+        """Ask again the next time."""
+        self._said.pop(url, None)

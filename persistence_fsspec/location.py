@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from persistence_fsspec.errors import InvalidNameError, redact
+from persistence_fsspec.errors import InvalidNameError
+from persistence_fsspec.redaction import redact_places, redact_query
 
 _URL: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]*://")
 _DRIVE: Final = re.compile(r"^[A-Za-z]:[\\/]")
@@ -63,8 +64,8 @@ class Location:
         protocol: ``"s3"``; for a chain, the protocol of its first link.
         root: URL of the store itself: ``"s3://bucket"``, ``"ftp://me@host"``, ``"file://"``, ``"zip://::s3://b/a.zip"``.
         key: Below the root, as given; it is not tidied yet. Empty for the root.
-        query: What followed ``?`` in an HTTP URL; it goes along with every request.
-        userinfo: ``user:password`` as the URL had them. Never printed.
+        query: What followed ``?`` in an HTTP URL; it goes along with every request. Pickled without what may sign it.
+        userinfo: ``user:password`` as the URL had them. Never printed, and not pickled.
     """
 
     protocol: str
@@ -80,7 +81,7 @@ class Location:
 
     def with_key(self, key: str) -> Location:
         """The same store, another key."""
-        return replace(self, key=key)
+        return Location(self.protocol, self.root, key, self.query, self.userinfo)
 
     def child(self, *names: str) -> Location:
         """Join names below this place. Slashes between them are not doubled."""
@@ -102,8 +103,18 @@ class Location:
         separator = "/" if key and not self.root.endswith("//") else ""
         return f"{self.root}{separator}{key}{query}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes, as on paper: without a login, and without what signs a query."""
+        return Location, (self.protocol, redact_places(self.root), self.key, redact_query(self.query))
+
+    def __copy__(self) -> Location:
+        return self
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Location:
+        return self
+
     def __str__(self) -> str:
-        return redact(self.url)
+        return redact_places(self.url)
 
     def __repr__(self) -> str:
         return f"Location({str(self)!r})"
@@ -130,7 +141,7 @@ def parse(url: str) -> Location:
     if chain:
         return _parse_chain(chain.group(1).lower(), chain.group(2) or "", url[chain.end() :])
     if not _URL.match(url):
-        raise InvalidNameError(f"{redact(url)!r} is not a URL: it has no protocol before '://'")
+        raise InvalidNameError(f"{redact_places(url)!r} is not a URL: it has no protocol before '://'")
     protocol, _, rest = url.partition("://")
     protocol = protocol.lower()
     if protocol in {"file", "local"}:

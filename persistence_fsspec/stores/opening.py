@@ -10,8 +10,9 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -20,22 +21,29 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.registry import known_implementations
 
 from persistence_fsspec.capabilities import Capabilities
+from persistence_fsspec.config import FACTORY, Options, OptionSource
 from persistence_fsspec.errors import (
     ConnectionFailedError,
     InvalidOptionError,
     MissingDriverError,
     UnknownProtocolError,
-    redact,
 )
+from persistence_fsspec.foreign import translated
+from persistence_fsspec.layers import layered
 from persistence_fsspec.location import ALIASES, Location
 from persistence_fsspec.policy import Policy
+from persistence_fsspec.redaction import protect_login, protect_url, redact
+from persistence_fsspec.secret import SecretReference, protect_filesystem
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import Dialect, dialect_for
 from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.local import LocalStore
+from persistence_fsspec.stores.options import gather, require_known
 from persistence_fsspec.stores.quirks import driver_name, traits
+from persistence_fsspec.stores.repeating import repeating
+from persistence_fsspec.stores.supply import Ask, Supply, made_by_factory
 
 _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "s3": ("s3", "s3fs"),
@@ -67,9 +75,10 @@ _lock = threading.Lock()
 
 def open_store(
     location: Location,
-    options: Mapping[str, Any],
+    options: Options,
     policy: Policy,
     *,
+    renew: Ask | None = None,
     filesystem: Any = None,
     lazy_folder: Path | None = None,
 ) -> Store:
@@ -77,25 +86,31 @@ def open_store(
 
     Args:
         location: Only its root matters.
-        options: The driver's constructor arguments.
+        options: From `options_at`: the driver's constructor arguments, and where each comes from.
         policy: Travels with the store.
+        renew: Gathers the options again, when credentials have expired.
         filesystem: A ready fsspec instance to use instead of making one.
         lazy_folder: See `LocalStore`.
 
     Raises:
         UnknownProtocolError: fsspec knows no such protocol.
         MissingDriverError: It does, and the package is not installed.
+        InvalidOptionError: The driver does not know an option. Nothing has been sent.
     """
+    protect_login(location.userinfo)
+    protect_url(f"{location.root}?{location.query}")
+    if filesystem is not None:
+        protect_filesystem(filesystem)
     identity = (location.protocol, location.root, location.query, location.userinfo)
-    key = (*identity, _frozen(options), policy, _Same(filesystem), lazy_folder)
+    key = (*identity, _frozen_options(options), policy, _Same(filesystem), lazy_folder)
     if "::" in location.root:  # an archive or a cache holds what it read when it was opened
-        return _build(location, options, policy, filesystem, lazy_folder)
+        return _build(location, options, policy, filesystem, lazy_folder, renew)
     with _lock:
         store = _stores.get(key)
         if store is not None:
             _stores.move_to_end(key)
             return store
-    store = _build(location, options, policy, filesystem, lazy_folder)
+    store = _build(location, options, policy, filesystem, lazy_folder, renew)
     with _lock:
         store = _stores.setdefault(key, store)
         while len(_stores) > _STORES_KEPT:
@@ -103,24 +118,59 @@ def open_store(
     return store
 
 
-def _build(location: Location, options: Mapping[str, Any], policy: Policy, filesystem: Any, lazy: Path | None) -> Store:
+def options_at(location: Location, given: Sequence[OptionSource], profile: str | None = None) -> Options:
+    """All that is said of one place, by the caller and everybody else; see `config` for who wins.
+
+    Args:
+        location: With its key.
+        given: What the caller says, the most important first.
+        profile: Of ``persistence.toml``.
+
+    Raises:
+        InvalidOptionError: Something is not shaped like options, or a file is wrong.
+        UnknownProtocolError: fsspec knows no such protocol.
+        MissingDriverError: It does, and the package is not installed.
+    """
+    return gather(location, given, profile, driver_class)
+
+
+def _build(location: Location, options: Options, policy: Policy, filesystem: Any, lazy: Path | None, renew: Ask | None) -> Store:
+    by_factory = filesystem is None and FACTORY in options.values
+    supply = Supply(options, renew)
+    if by_factory:
+        filesystem = _from_factory(location, supply)
     cls = type(filesystem) if filesystem is not None else driver_class(location.protocol)
+    if filesystem is None:
+        supply.check = partial(require_known, cls, location.protocol, class_of=driver_class)
+        supply.check(options)
     driver = driver_name(cls)
     if driver == "local":
-        return LocalStore(policy, lazy_folder=lazy)
+        return layered(LocalStore(policy, lazy_folder=lazy), policy)
     known = traits(driver)
     capabilities, habits = known
     if driver == "unknown":
         known = (_unknown(cls, capabilities), habits)
     dialect = dialect_for(driver)
     dialect.query = location.query
-    maker = _Maker(location, cls, {**habits.options, **options}, dialect, filesystem)
+    if not by_factory:
+        supply.defaults = habits.options
+    given = None if by_factory else filesystem
+    maker = _Maker(location, cls, supply, dialect, given, policy.stall_seconds, by_factory=by_factory)
     connections = Connections(
-        maker, known[0], heals=habits.heals, alive=dialect.alive, close=dialect.close, ready=_ready(filesystem, dialect)
+        maker,
+        known[0],
+        heals=habits.heals,
+        alive=dialect.alive,
+        close=dialect.close,
+        interrupt=dialect.interrupt,
+        abandon=habits.abandon,
+        ready=_ready(filesystem, dialect, policy.stall_seconds),
     )
     root = Location(location.protocol, location.root, query=location.query)
-    base = "" if "::" in location.root else dialect.root_path(cls, location.root, options)
-    return FilesystemStore(Driver(root, base, connections, dialect, known), policy)
+    dialect.repeat = repeating(policy, str(root))
+    base = "" if "::" in location.root else dialect.root_path(cls, location.root, options.values)
+    store = FilesystemStore(Driver(root, base, connections, dialect, known), policy)
+    return layered(store, policy, connections.renew)
 
 
 def _unknown(cls: type, capabilities: Capabilities) -> Capabilities:
@@ -132,7 +182,7 @@ def _unknown(cls: type, capabilities: Capabilities) -> Capabilities:
     return replace(capabilities, threads=threads, publish="swap" if moves else "direct")
 
 
-def _ready(filesystem: Any, dialect: Dialect) -> Any:
+def _ready(filesystem: Any, dialect: Dialect, stall_seconds: float) -> Any:
     if filesystem is None:
         return None
     if getattr(filesystem, "asynchronous", False):
@@ -140,6 +190,7 @@ def _ready(filesystem: Any, dialect: Dialect) -> Any:
             "the given filesystem was made with asynchronous=True, which only works inside its own event loop",
             hint="Make it without that argument.",
         )
+    dialect.restrain(filesystem, stall_seconds=stall_seconds, given=True)
     dialect.connected(filesystem)
     return filesystem
 
@@ -147,13 +198,29 @@ def _ready(filesystem: Any, dialect: Dialect) -> Any:
 class _Maker:
     """Makes instances of one driver with one set of options. Never printed: options hold secrets."""
 
-    def __init__(self, location: Location, cls: type, options: dict[str, Any], dialect: Dialect, ready: Any) -> None:
-        self._location, self._cls, self._options, self._dialect, self._given = location, cls, options, dialect, ready
+    def __init__(
+        self,
+        location: Location,
+        cls: type,
+        supply: Supply,
+        dialect: Dialect,
+        ready: Any,
+        stall_seconds: float,
+        *,
+        by_factory: bool = False,
+    ) -> None:
+        self._location, self._cls, self._supply, self._dialect, self._given = location, cls, supply, dialect, ready
+        self._stall_seconds, self._by_factory = stall_seconds, by_factory
+
+    def renew(self) -> bool:
+        """Ask for all options again; tell whether they may differ from those before."""
+        return self._given is None and self._supply.renew()
 
     def __call__(self) -> Any:
         protocol = self._location.protocol
         try:
             fs = self._clone() if self._given is not None else self._make()
+            self._dialect.restrain(fs, stall_seconds=self._stall_seconds, given=False)
             self._dialect.connected(fs)
         except ImportError as exc:
             raise missing_driver(protocol, str(exc)) from exc
@@ -169,18 +236,22 @@ class _Maker:
         return type(given)(*given.storage_args, **{**given.storage_options, "skip_instance_cache": True})
 
     def _make(self) -> Any:
-        root = self._location.root
+        if self._by_factory:
+            return _from_factory(self._location, self._supply)
+        root, options = self._location.root, self._supply.take()
         if "::" in root:
-            fs, _ = fsspec.core.url_to_fs(root, **self._options)
+            fs, _ = fsspec.core.url_to_fs(root, **options)
             return fs
         authority = root.partition("://")[2]
         cls: Any = self._cls
-        from_url = dict(cls._get_kwargs_from_urls(f"{root}/"))
-        user, _, password = self._location.userinfo.partition(":")
-        if password:
-            from_url.update(username=user, password=password)
-        found = {name: value for name, value in from_url.items() if value not in (None, "")}
-        return cls(**{"skip_instance_cache": True, **self._dialect.options({**found, **self._options}, authority)})
+        options = self._dialect.patience(options, stall_seconds=self._stall_seconds)
+        return cls(**{"skip_instance_cache": True, **self._dialect.options(options, authority)})
+
+
+def _from_factory(location: Location, supply: Supply) -> Any:
+    options, url = supply.take(), location.with_key("").url
+    with translated("open", url):
+        return made_by_factory(options[FACTORY], url, options)
 
 
 def driver_class(protocol: str) -> type:
@@ -218,17 +289,27 @@ def missing_driver(protocol: str, why: str) -> MissingDriverError:
         why: The import error's own text.
     """
     extra, package = _EXTRAS.get(ALIASES.get(protocol, protocol), ("", ""))
-    target = f'"persistence-fsspec[{extra}]"' if extra else ""
     if not extra:
         advice = known_implementations.get(protocol, {}).get("err", why)
         return MissingDriverError(f"{protocol}:// needs a driver that is not installed: {advice}")
-    text = f"{protocol}:// needs {package}, which is not installed: {sys.executable} -m pip install {target}"
+    text = f"{protocol}:// needs {package}, which is not installed: {install_command(protocol)}"
     return MissingDriverError(text, hint=_hdfs_hint() if extra == "hdfs" else "")
+
+
+def install_command(protocol: str) -> str:
+    """The exact command of this very interpreter that brings a protocol's driver; empty when no extra of ours does."""
+    extra, _ = _EXTRAS.get(ALIASES.get(protocol, protocol), ("", ""))
+    return f'{sys.executable} -m pip install "persistence-fsspec[{extra}]"' if extra else ""
 
 
 def _hdfs_hint() -> str:
     absent = [name for name in ("JAVA_HOME", "HADOOP_HOME", "CLASSPATH") if not os.environ.get(name)]
     return f"libhdfs also needs {', '.join(absent)}, not set here." if absent else ""
+
+
+def _frozen_options(options: Options) -> Any:
+    links = tuple((protocol, _frozen_options(link)) for protocol, link in sorted(options.links.items()))
+    return (_frozen(options.values), tuple(sorted(options.unchecked)), links)
 
 
 def _frozen(value: Any) -> Any:
@@ -237,7 +318,7 @@ def _frozen(value: Any) -> Any:
         return tuple((str(k), _frozen(value[k])) for k in sorted(value, key=str))
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(item) for item in value)
-    if isinstance(value, (str, int, float, bool, bytes, type(None))):
+    if isinstance(value, (str, int, float, bool, bytes, type(None), SecretReference)):
         return (type(value).__name__, value)
     return _Same(value)
 

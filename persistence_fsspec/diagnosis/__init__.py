@@ -1,0 +1,1 @@
+"""What the library can tell of itself: which driver, which options, from where."""
