@@ -21,6 +21,7 @@ from persistence_fsspec.errors import (
     OperationTimeoutError,
     PermissionDeniedError,
     PersistenceError,
+    SecretPicklingError,
     ServerFailedError,
     StorageFullError,
     StoreError,
@@ -30,9 +31,11 @@ from persistence_fsspec.errors import (
     UnknownProtocolError,
     UnsupportedPersistenceOp,
 )
+from persistence_fsspec.events import Event, on_event
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
+from persistence_fsspec.secret import SecretReference
 from persistence_fsspec.store import ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
@@ -49,6 +52,7 @@ __all__ = [
     "CredentialsExpiredError",
     "DataPersistence",
     "DataPersistencePlugins",
+    "Event",
     "FSSpecPersistence",
     "FileOutcome",
     "FolderNotEmptyError",
@@ -65,6 +69,8 @@ __all__ = [
     "PersistenceError",
     "Policy",
     "Progress",
+    "SecretPicklingError",
+    "SecretReference",
     "ServerFailedError",
     "StorageFullError",
     "Store",
@@ -77,4 +83,5 @@ __all__ = [
     "UnsupportedPersistenceOp",
     "Writer",
     "__version__",
+    "on_event",
 ]

@@ -179,7 +179,7 @@ class Addresses:
         return self.options(location, options)
 
     def _with_login(self, location: Location) -> Location:
-        if not location.userinfo and self.prefix.root == location.root:
+        if self.prefix.userinfo and not location.userinfo and self.prefix.root == location.root:
             return replace(location, userinfo=self.prefix.userinfo)  # names we handed out carry no password
         return location
 

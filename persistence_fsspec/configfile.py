@@ -32,7 +32,6 @@ from typing import Any
 from persistence_fsspec.config import OptionSource
 from persistence_fsspec.configcheck import problems
 from persistence_fsspec.configtables import (
-    CONFIG_NAME,
     CONFIG_VARIABLE,
     PROFILE_VARIABLE,
     Problem,
@@ -43,7 +42,6 @@ from persistence_fsspec.configtables import (
     header_of,
     quoted,
     referenced,
-    stamp_of,
     take_apart,
 )
 from persistence_fsspec.errors import InvalidOptionError
@@ -101,7 +99,7 @@ def file_sources(url: str, profile: str | None = None) -> list[OptionSource]:
     Raises:
         InvalidOptionError: A file is wrong, or no file has the profile.
     """
-    files = _files()
+    files = [found for path, own in candidates() if (found := read(path, own=own)) is not None]
     chosen = chosen_profile(profile)
     if chosen is not None and not any(chosen in file.profiles for file in files):
         raise _no_such_profile(chosen, files)
@@ -149,19 +147,6 @@ def _begins(segments: tuple[str, ...], table: Table) -> bool:
 # --- reading a file ---------------------------------------------------------------------------------------------------
 
 _read: dict[tuple[Path, bool], tuple[tuple[int, int], ConfigFile]] = {}
-_absent: tuple[Any, ...] = ()
-
-
-def _files() -> list[ConfigFile]:
-    """The files there are. Most people have none, and every operation asks: then it costs a look at two names."""
-    global _absent
-    own, here = config_file(), os.getcwd()
-    nothing = (own, here)
-    if nothing == _absent and stamp_of(own) is None and stamp_of(f"{here}/{CONFIG_NAME}") is None:
-        return []
-    files = [found for path, is_own in candidates() if (found := read(path, own=is_own)) is not None]
-    _absent = () if files else nothing
-    return files
 
 
 def read(path: Path, *, own: bool) -> ConfigFile | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -76,6 +75,13 @@ def candidates() -> list[tuple[Path, bool]]:
     return [(own, True)] if same else [(own, True), (here, False)]
 
 
+def is_needless(profile: str | None) -> bool:
+    """Whether there is nothing to read, and nobody asks for it. Most people have no file, and every operation asks."""
+    if profile or os.environ.get(PROFILE_VARIABLE) or os.environ.get(CONFIG_VARIABLE):
+        return False
+    return stamp_of(config_file()) is None and stamp_of(f"{os.getcwd()}/{CONFIG_NAME}") is None
+
+
 def stamp_of(path: str | Path) -> tuple[int, ...] | None:
     """What changes with a file, and tells it from every other; None when there is none."""
     try:
@@ -126,5 +132,7 @@ def quoted(name: str) -> str:
 
 def did_you_mean(name: str, names: list[str], cutoff: float = 0.6) -> str:
     """A question, or nothing when no name is near."""
+    import difflib  # noqa: PLC0415 - for who has misspelt something
+
     near = difflib.get_close_matches(name, names, 1, cutoff)
     return f"Did you mean {near[0]!r}?" if near else ""

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import errno as _errno
-import re
 from typing import Any, ClassVar
+
+from persistence_fsspec.redaction import redact as redact  # noqa: PLC0414 - also for those who look for it here
 
 __all__ = [
     "AuthenticationError",
@@ -28,6 +29,7 @@ __all__ = [
     "OperationTimeoutError",
     "PermissionDeniedError",
     "PersistenceError",
+    "SecretPicklingError",
     "ServerFailedError",
     "StorageFullError",
     "StoreError",
@@ -42,6 +44,8 @@ __all__ = [
 class PersistenceError(Exception):
     """Base class; catch this to catch everything.
 
+    What it is given to say loses its secrets here, so that no caller has to think of them.
+
     Attributes:
         message: The cause, in one sentence.
         operation: What was being done, as a verb: ``"read"``.
@@ -49,13 +53,16 @@ class PersistenceError(Exception):
         hint: What to do next; empty when there is nothing to add.
         retryable: Whether trying again may help. The retry layer sets it to
             False once it has given up, so that an outer retry does not multiply.
+        retry_after_seconds: How long the store asks to wait before the next try; None when it does not say.
     """
 
     retryable: bool = False
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str, *, operation: str = "", url: str = "", hint: str = "") -> None:
+        message = redact(message)
         super().__init__(message)
-        self.message, self.operation, self.url, self.hint = message, operation, url, hint
+        self.message, self.operation, self.url, self.hint = message, operation, redact(url), redact(hint)
 
     def __str__(self) -> str:
         where = " ".join(part for part in (self.operation, self.url) if part)
@@ -190,6 +197,10 @@ class InvalidOptionError(PersistenceError, ValueError):
     """An option that cannot mean what was asked."""
 
 
+class SecretPicklingError(PersistenceError, TypeError):
+    """Pickling this would take secrets along; a `SecretReference` in their place may travel."""
+
+
 class UnknownProtocolError(PersistenceError, ValueError):
     """No driver is registered for this protocol."""
 
@@ -215,39 +226,3 @@ class TransferError(PersistenceError):
     def __init__(self, message: str, *, report: Any = None, **where: str) -> None:
         super().__init__(message, **where)
         self.report = report
-
-
-# --- secrets in foreign texts -------------------------------------------------
-
-# "me:" and all up to the last "@" before the path. Passwords are often pasted as they are, with "@", ":" and even "/"
-# in them; host:8080/x@y, C:/x@y and [::1]:80/x@y are no logins.
-_USERINFO = re.compile(r"(?<=://)[^\s/:@\[]*:(?!\d+[/?#])(?:[^\s/]*@|(?!/)[^\s@]*@)")
-# After "/" stands a folder like token=1, not a secret; a bare "key" is one only in a query. URLs may hold single
-# quotes, so one ends the value only where a text goes on behind it.
-_NAMED_SECRET = re.compile(
-    r"""(?ix)
-    ( (?: (?<! [\w/] ) (?<! continuation- )
-          (?: x-(?:amz|goog)-(?:signature|credential|security-token|[a-z-]+-key)
-            | sig | signature | sharedaccesssignature | credential | upload_id
-            | aws_?access_?key_?id | googleaccessid | [a-z_-]*(?:secret|access|account|api|private)[_-]?key
-            | (?:access|auth|id|refresh|sas|security|session)?[_-]?token
-            | (?:access|account|api|aws|client|shared)?[_-]?(?:secret|password|passwd)
-          )
-        | (?<= [?&] ) key
-      ) = )
-    (?: '[^']*' (?= [,;:.)\]}>]* (?:\s|$) )
-      | "[^"]*"
-      | (?: [^&\s"'<>] | ' (?! [,;:.)\]}>]* (?:\s|$) ) )+
-    )
-    """
-)
-
-
-def redact(text: str) -> str:
-    """Remove what would open a store from a text: ``user:password@`` and signed query values.
-
-    Examples:
-        >>> redact("ftp://me:secret@host/x?sig=abc&n=1")
-        'ftp://***@host/x?sig=***&n=1'
-    """
-    return _NAMED_SECRET.sub(r"\1***", _USERINFO.sub("***@", text))

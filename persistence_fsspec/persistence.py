@@ -22,16 +22,17 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PersistenceError,
     UnsupportedPersistenceOp,
-    redact,
 )
 from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
 from persistence_fsspec.location import is_local_path, is_url, local, parse, url_and_options
 from persistence_fsspec.policy import Policy
+from persistence_fsspec.redaction import redact, redact_places
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
+from persistence_fsspec.secret import check_portable, filesystem_secrets, option_secrets, rebuilt
 from persistence_fsspec.store import ObjectInfo, Store
 from persistence_fsspec.transfer.engine import run
 from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
-from persistence_fsspec.transfer.progress import as_progress
+from persistence_fsspec.transfer.progress import Progress, as_progress
 from persistence_fsspec.transfer.remove import delete_copied, delete_tree
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
@@ -50,8 +51,9 @@ class FSSpecPersistence(DataPersistence):
         default_prefix: Where keys lie: a URL, a local path or a ``UPath``. Without one, a folder ``.persistence`` in the
             working folder, made at the first write.
         storage_options: The driver's constructor arguments: flat, for the protocol of *default_prefix*; nested by
-            protocol, ``{"s3": {...}, "ftp": {...}}``; or a function of the URL that returns them.
-        profile: Options from the user's ``persistence.toml``, below *storage_options*.
+            protocol, ``{"s3": {...}, "ftp": {...}}``; or a function of the URL that returns them, asked once for each store, and
+            again when credentials have expired. ``config`` says what holds where they say nothing.
+        profile: Tables ``[profiles.NAME...]`` of ``persistence.toml`` instead of ``[stores...]``.
         policy: How carefully and eagerly to work.
         filesystem: A ready fsspec instance (custom authentication) to use for its protocol.
         name: For messages.
@@ -90,7 +92,7 @@ class FSSpecPersistence(DataPersistence):
         given = None if default_prefix is None else str(default_prefix)
         super().__init__(name=name, default_prefix=self._prefix.url if self._prefix.userinfo else given)
         config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)
-        self._storage_options, self._profile = storage_options, profile
+        self._storage_options, self._profile, self._answers = storage_options, profile, config.Answers()
         if not isinstance(policy, Policy | None):
             raise InvalidOptionError(f"policy must be a Policy, not {type(policy).__name__}")
         self._policy, self._filesystem = policy or Policy(), filesystem
@@ -98,17 +100,47 @@ class FSSpecPersistence(DataPersistence):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._prefix)!r})"
 
+    # --- from process to process ---
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle takes along; references to secrets, never secrets.
+
+        Raises:
+            SecretPicklingError: It holds secrets themselves. The message names the options, and says what to do.
+        """
+        in_url = redact_places(self._prefix.url) != self._prefix.url or bool(self._prefix.userinfo)
+        names = [*(["default_prefix"] if in_url else []), *option_secrets(self._storage_options)]
+        names += [f"filesystem.{name}" for name in filesystem_secrets(self._filesystem)]
+        check_portable(repr(self), names)
+        return dict(self.__dict__)
+
+    def __copy__(self) -> FSSpecPersistence:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FSSpecPersistence:
+        """Inside of one process secrets may be copied; connections and credential objects are shared."""
+        twin = self.__copy__()
+        if isinstance(self._storage_options, Mapping):
+            twin._storage_options = rebuilt(self._storage_options)
+        memo[id(self)] = twin
+        return twin
+
     # --- override points ---
 
     def options_for(self, url: str) -> Mapping[str, Any]:
-        """The driver's options for a URL; a subclass may compute them.
+        """What the caller says of a URL; a subclass may compute it. Above all other sources, which `config` lists.
 
         Args:
-            url: Without credentials.
+            url: The root of a store, without credentials.
         """
         protocol = DataPersistencePlugins.get_protocol(url)
-        below = config.profile_options(self._profile, protocol) if self._profile else {}
-        return {**below, **config.resolve_options(self._storage_options, url, protocol, self._prefix.protocol)}
+
+        def said(url: str) -> Mapping[str, Any]:
+            return config.resolve_options(self._storage_options, url, protocol, self._prefix.protocol)
+
+        return self._answers.of(said, url) if callable(self._storage_options) else said(url)
 
     def wrap(self, store: Store) -> Store:
         """Put layers around a store; a subclass may add its own."""
@@ -203,31 +235,66 @@ class FSSpecPersistence(DataPersistence):
         with self._helpful(from_path, "get"):
             return self._transfer("get", source, target, recursive=recursive, **options)
 
-    def copy(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
+    def copy(
+        self,
+        src: Address,
+        dst: Address,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's signature
+        *,
+        overwrite: bool = True,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        progress: Any = None,
+    ) -> TransferReport:
         """Copy from any store to any store, inside the store where it can.
 
         Args:
             src: Where from.
             dst: Where to; see `put`.
             recursive: *src* may be a folder.
+            overwrite: See `put`, as the rest.
+            include: See `put`.
+            exclude: See `put`.
+            progress: See `put`.
+
+        Returns:
+            What became of each file.
 
         Raises:
             TransferError: Some files of a tree did not arrive.
             PersistenceError: A single file did not arrive, and why.
         """
+        options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
         with self._helpful(src, "copy"):
-            return self._transfer("copy", self._place(src), self._place(dst), recursive=recursive)
+            return self._transfer("copy", self._place(src), self._place(dst), recursive=recursive, **options)
 
-    def move(self, src: Address, dst: Address, recursive: bool = False) -> TransferReport:  # noqa: FBT001, FBT002 - fsspec's
+    def move(
+        self,
+        src: Address,
+        dst: Address,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's signature
+        *,
+        overwrite: bool = True,
+        include: Patterns = None,
+        exclude: Patterns = None,
+        progress: Any = None,
+    ) -> TransferReport:
         """Move: rename where the store can, else copy, verify, and only then delete.
 
         Args:
             src: Where from.
             dst: Where to; see `put`.
             recursive: *src* may be a folder.
+            overwrite: See `put`. What fails because its name is taken stays at its source.
+            include: See `put`. What is left out stays; folders that are empty afterwards go.
+            exclude: See `put` and *include*.
+            progress: See `put`.
+
+        Returns:
+            What became of each file.
 
         Raises:
-            TransferError: Some files of a tree did not arrive; those are still at their source.
+            TransferError: Some files of a tree did not arrive. Nothing was deleted; all are still at their source.
             PersistenceError: A single file did not arrive, and why.
         """
         source, target = self._place(src), self._place(dst)
@@ -236,12 +303,15 @@ class FSSpecPersistence(DataPersistence):
         exact = target if info.is_folder else target.exact(source.key.rpartition("/")[2])
         if source.is_same(exact):
             return _nothing_to_do("move", source)
-        if not info.is_folder and source.store is exact.store and source.store.capabilities.rename:
-            return self._rename(source, exact)
+        # Renaming replaces; only a writer can be told not to.
+        if overwrite and not info.is_folder and source.store is exact.store and source.store.capabilities.rename:
+            return self._rename(source, exact, as_progress(progress))
         self._refuse_disguise(source, exact, info)
-        report = self._transfer("move", source, exact, recursive=recursive)
+        options = {"overwrite": overwrite, "include": include, "exclude": exclude, "progress": progress}
+        report = self._transfer("move", source, exact, recursive=recursive, **options)
         copied = {file.key: file.info for file in report.copied if file.info is not None}
-        delete_copied(source.store, source.key, copied, self._policy)
+        whole = include is None and exclude is None
+        delete_copied(source.store, source.key, copied, self._policy, links=whole)
         return report
 
     def _refuse_disguise(self, source: Place, target: Place, info: ObjectInfo) -> None:
@@ -264,8 +334,12 @@ class FSSpecPersistence(DataPersistence):
                     hint="If they are two, copy() and then delete() the source.",
                 )
 
-    def _rename(self, source: Place, target: Place) -> TransferReport:
-        source.store.rename(source.key, target.key)
+    def _rename(self, source: Place, target: Place, listener: Progress) -> TransferReport:
+        try:
+            source.store.rename(source.key, target.key)
+            listener.finish(target.url, "copied")
+        finally:
+            listener.close()
         moved = FileOutcome(source=source.url, target=target.url, status="copied")
         return TransferReport(operation="move", source=source.url, target=target.url, files=(moved,))
 
@@ -538,8 +612,7 @@ class FSSpecPersistence(DataPersistence):
     def child(self, path: str) -> FSSpecPersistence:
         """A persistence of the same kind whose default prefix lies below this one."""
         place = self._place(path)
-        twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
+        twin = self.__copy__()
         twin._prefix = place.location.with_key(place.key)
         twin._default_prefix = twin._prefix.url
         return twin
@@ -581,6 +654,8 @@ class FSSpecPersistence(DataPersistence):
             prefix=self._prefix,
             policy=self._policy,
             options_for=self.options_for,
+            profile=self._profile,
+            answers=self._answers,
             wrap=self.wrap,
             filesystem=self._filesystem,
             lazy_folder=self._lazy_folder,

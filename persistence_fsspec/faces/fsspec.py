@@ -10,12 +10,19 @@ from typing import Any, ClassVar, Final
 
 import fsspec
 from fsspec.implementations.chained import ChainedFileSystem
+from fsspec.json import FilesystemJSONEncoder
 
+from persistence_fsspec.config import KEYWORD, OptionSource
 from persistence_fsspec.errors import ObjectNotFoundError
 from persistence_fsspec.fileobject import Appender, ObjectWriter
+from persistence_fsspec.location import parse
 from persistence_fsspec.persistence import FSSpecPersistence
+from persistence_fsspec.policy import Policy
+from persistence_fsspec.secret import as_tables, check_portable, literal_secrets, referenced, resolved
 from persistence_fsspec.store import ObjectInfo
-from persistence_fsspec.stores.opening import driver_class
+from persistence_fsspec.stores.opening import driver_class, options_at
+from persistence_fsspec.stores.strict import require_known
+from persistence_fsspec.stores.supply import Supply
 
 # What fsspec gives to every file system; the rest is meant for the one behind the door.
 _FSSPEC_OPTIONS: Final = ("asynchronous", "loop", "batch_size", "use_listings_cache", "listings_expiry_time", "max_paths")
@@ -33,7 +40,14 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         target_protocol: Of the wrapped filesystem.
         target_options: Of the wrapped filesystem.
         adapter: A persistence to show, instead of a wrapped filesystem.
-        options: Also for the wrapped filesystem, which is whose options people mean.
+        profile: Of ``persistence.toml``, as for `FSSpecPersistence`. A driver's own option of that name goes below its
+            protocol: ``{"s3": {"profile": ...}}``.
+        policy: As for `FSSpecPersistence`.
+        options: Also for the wrapped filesystem, which is whose options people mean. Secrets are best given as a
+            `SecretReference`, or ``{"env": "NAME"}``: other ones are not pickled, and dask pickles.
+
+    Raises:
+        InvalidOptionError: A secret is not where its reference says.
     """
 
     protocol: ClassVar[str] = "persist"
@@ -42,10 +56,12 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
 
     def __init__(
         self,
-        fo: str = "",  # noqa: ARG002 - fsspec's
+        fo: str = "",
         target_protocol: str | None = None,
         target_options: dict[str, Any] | None = None,
         adapter: FSSpecPersistence | None = None,
+        profile: str | None = None,
+        policy: Policy | None = None,
         **options: Any,
     ) -> None:
         own = {name: options.pop(name) for name in _FSSPEC_OPTIONS if name in options}
@@ -53,10 +69,34 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         self._target: Any = None
         if adapter is None:
             protocol = target_protocol or "file"
-            driver_class(protocol)  # a missing driver says how to get it
-            self._target = fsspec.filesystem(protocol, **{**options, **(target_options or {})})
-            adapter = FSSpecPersistence(filesystem=self._target)
+            given = referenced({**options, **(target_options or {})})
+            self._target = fsspec.filesystem(protocol, **_options_of(protocol, fo, given, profile))
+            adapter = FSSpecPersistence(filesystem=self._target, policy=policy)
         self.adapter = adapter
+
+    def __reduce__(self) -> Any:
+        self._check_portable()
+        return super().__reduce__()
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:  # noqa: ARG002 - fsspec's; none is included anyway
+        """For JSON; references to secrets are written as tables.
+
+        Raises:
+            SecretPicklingError: It holds secrets themselves.
+        """
+        self._check_portable()
+        options = {name: value for name, value in as_tables(self.storage_options).items() if value is not None}
+        encoder = FilesystemJSONEncoder()
+        written = {name: encoder.make_serializable(value) for name, value in options.items()}
+        own = {"cls": f"{type(self).__module__}:{type(self).__qualname__}", "protocol": self.protocol}
+        return {**own, "args": encoder.make_serializable(self.storage_args), **written}
+
+    def _check_portable(self) -> None:
+        """An adapter looks after its own secrets, when it is pickled in its turn."""
+        options = {name: value for name, value in self.storage_options.items() if name not in {"adapter", "policy"}}
+        if self.storage_options.get("adapter") is not None:
+            self.storage_options["adapter"].__getstate__()
+        check_portable("this filesystem", literal_secrets(referenced(options)))
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -164,3 +204,18 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
 
     def invalidate_cache(self, path: str | None = None) -> None:
         """Nothing is cached."""
+
+
+def _options_of(protocol: str, url: str, given: dict[str, Any], profile: str | None) -> dict[str, Any]:
+    """What the wrapped filesystem is made with: all sources together, secrets looked up.
+
+    Raises:
+        InvalidOptionError: The driver does not know an option, or a secret is not where its reference says.
+    """
+    if "target_protocol" in given or "fo" in given:  # a chain: its other links are options of this one
+        driver_class(protocol)
+        return resolved(given)
+    place = parse(url if url.startswith(f"{protocol}://") else f"{protocol}://")
+    options = options_at(place, [OptionSource(KEYWORD, given)], profile)
+    require_known(driver_class(protocol), protocol, options, driver_class)
+    return Supply(options).take()

@@ -28,7 +28,7 @@ class Abandonable:
         object.__setattr__(self, "_original", original)
 
     @property
-    def __class__(self) -> Any:  # noqa: D105 - for isinstance
+    def __class__(self) -> Any:
         return type(self._original)
 
     @__class__.setter
@@ -48,7 +48,7 @@ class Abandonable:
         self._original.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> Any:
+    def __exit__(self, *error: object) -> Any:
         return _in_own_thread(lambda: self._original.__exit__(*error))
 
 

@@ -40,7 +40,7 @@ from persistence_fsspec.stores.dialects import Dialect, dialect_for
 from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.local import LocalStore
-from persistence_fsspec.stores.options import gather, require_known
+from persistence_fsspec.stores.options import gather
 from persistence_fsspec.stores.quirks import driver_name, traits
 from persistence_fsspec.stores.repeating import repeating
 from persistence_fsspec.stores.supply import Ask, Supply, made_by_factory
@@ -141,6 +141,8 @@ def _build(location: Location, options: Options, policy: Policy, filesystem: Any
         filesystem = _from_factory(location, supply)
     cls = type(filesystem) if filesystem is not None else driver_class(location.protocol)
     if filesystem is None:
+        from persistence_fsspec.stores.strict import require_known  # noqa: PLC0415 - a table of words, for who opens a store
+
         supply.check = partial(require_known, cls, location.protocol, class_of=driver_class)
         supply.check(options)
     driver = driver_name(cls)

@@ -1,31 +1,20 @@
-"""The options of one place: gathered from everywhere, and refused before a driver is made of them.
-
-The constructors of ftp, sftp and smb connect, and others drop what they do not
-know, so what is misspelt must be found here.
-"""
+"""The options of one place, gathered from everywhere."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import fsspec.config
 
 from persistence_fsspec import config
-from persistence_fsspec.config import FACTORY, UNCHECKED, Options, OptionSource
-from persistence_fsspec.configfile import file_sources
-from persistence_fsspec.errors import InvalidOptionError, MissingDriverError, UnknownProtocolError
+from persistence_fsspec.config import FACTORY, Options, OptionSource
+from persistence_fsspec.configtables import is_needless
+from persistence_fsspec.errors import MissingDriverError, UnknownProtocolError
 from persistence_fsspec.location import Location
-from persistence_fsspec.stores.known import TRANSLATED, known_options
-from persistence_fsspec.stores.quirks import driver_name
-from persistence_fsspec.stores.suggestions import nearest, suggestion
 
 FROM_URL: Final = "the URL"
 FROM_FSSPEC: Final = "fsspec's configuration"
-
-_warned: set[tuple[str, str]] = set()
 
 
 def gather(location: Location, given: Sequence[OptionSource], profile: str | None, class_of: Callable[[str], type]) -> Options:
@@ -64,7 +53,7 @@ def _of_link(
     *,
     userinfo: str = "",
 ) -> Options:
-    sources = [*given, OptionSource(FROM_URL, {}), *file_sources(url, profile)]
+    sources = [*given, OptionSource(FROM_URL, {}), *_of_files(url, profile)]
     try:
         cls = class_of(protocol)
     except (MissingDriverError, UnknownProtocolError):
@@ -74,6 +63,15 @@ def _of_link(
     sources[len(given)] = OptionSource(FROM_URL, _of_url(cls, location, userinfo))
     sources.append(OptionSource(FROM_FSSPEC, _of_fsspec(cls)))
     return config.merged(sources)
+
+
+def _of_files(url: str, profile: str | None) -> list[OptionSource]:
+    """What ``persistence.toml`` says."""
+    if is_needless(profile):
+        return []
+    from persistence_fsspec.configfile import file_sources  # noqa: PLC0415 - only who has a file pays for reading it
+
+    return file_sources(url, profile)
 
 
 def _of_url(cls: Any, location: Location | None, userinfo: str) -> dict[str, Any]:
@@ -106,89 +104,3 @@ def _below(source: OptionSource, protocol: str) -> OptionSource:
 
 def _without(source: OptionSource, protocols: set[str]) -> OptionSource:
     return OptionSource(source.origin, {name: v for name, v in source.options.items() if name not in protocols})
-
-
-# --- refusing -----------------------------------------------------------------------------------------------------------
-
-
-def require_known(cls: type, protocol: str, options: Options, class_of: Callable[[str], type]) -> None:
-    """Refuse what the drivers of a place do not know.
-
-    Args:
-        cls: The driver of the first link.
-        protocol: Its protocol.
-        options: Of the place.
-        class_of: The driver's class for the protocol of another link.
-
-    Raises:
-        InvalidOptionError: The first option that means nothing to its driver.
-    """
-    for link, its, found in ((protocol, cls, options), *((p, class_of(p), o) for p, o in options.links.items())):
-        for wrong in unknown(its, link, found):
-            raise wrong
-
-
-def unknown(cls: type, protocol: str, options: Options) -> list[InvalidOptionError]:
-    """One error for each option that a driver does not know; and a warning for each that it may know."""
-    judge = _Judge(cls, protocol)
-    return [
-        wrong
-        for name, value in options.values.items()
-        if not (name in options.unchecked or options.origins[name] == FROM_URL or name == FACTORY)
-        for wrong in judge.objections(name, value, options)
-    ]
-
-
-class _Judge:
-    """What is known of one driver, and how to say that something is not."""
-
-    def __init__(self, cls: type, protocol: str) -> None:
-        known = known_options(cls)
-        self._cls, self._protocol, self._driver = cls, protocol, driver_name(cls)
-        self._known = replace(known, names=known.names | TRANSLATED.get(self._driver, frozenset()))
-
-    def objections(self, name: str, value: Any, options: Options) -> list[InvalidOptionError]:
-        origin = options.origins[name]
-        if self._driver == "paramiko" and name == "known_hosts" and value is not None:  # None is the dialect's to translate
-            return [self._error(name, name, "did you mean 'host_key_policy'?", origin)]
-        if name in self._known.names or (self._known.dotted and "." in name):
-            mapping = name in self._known.nested and isinstance(value, Mapping) and "get_client" not in options.values
-            return list(self._inside(name, value, origin)) if mapping else []
-        if not self._known.open:
-            return [self._error(name, name, suggestion(name, self._driver, self._known), origin)]
-        near = nearest(name, self._known.names)
-        if near is not None:
-            return [self._error(name, name, f"did you mean {near!r}?", origin)]
-        self._warn(name)
-        return []
-
-    def _inside(self, name: str, value: Mapping[Any, Any], origin: str) -> Iterator[InvalidOptionError]:
-        names = self._known.nested[name]()
-        for inner in value:
-            if names is None or inner in names:
-                continue
-            near = nearest(str(inner), names, 0.6)
-            said = f"did you mean {near!r}?" if near else ""
-            if near is None and inner in self._known.names:
-                said = f"{inner!r} stands beside {name!r}, not in it"
-            yield self._error(f"{name}[{inner!r}]", name, said, origin)
-
-    def _warn(self, name: str) -> None:
-        """Once for each class and name."""
-        maker = f"{self._cls.__module__}.{self._cls.__qualname__}"
-        if (maker, name) in _warned:
-            return
-        _warned.add((maker, name))
-        warnings.warn(
-            f"option {name!r} is passed on to {maker}, whose constructor takes any name and does not say which it knows; "
-            f"{UNCHECKED}={{{name!r}: ...}} says that it is meant",
-            UserWarning,
-            stacklevel=2,
-        )
-
-    def _error(self, shown: str, option: str, said: str, origin: str) -> InvalidOptionError:
-        foreign = self._driver == "unknown" or self._known.open
-        maker = f"{self._cls.__module__}.{self._cls.__qualname__}" if foreign else self._driver
-        text = f"unknown option {shown!r} for {self._protocol} ({maker})" + (f"; {said}" if said else "")
-        place = "" if origin == config.KEYWORD else f"It comes from {origin}. "
-        return InvalidOptionError(text, hint=f"{place}{UNCHECKED}={{{option!r}: ...}} passes it to the driver without a look.")

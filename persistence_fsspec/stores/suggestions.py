@@ -6,7 +6,6 @@ an idea, such as the endpoint, for which each driver has its own word, or none.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -183,6 +182,8 @@ def nearest(name: str, names: Iterable[str], likeness: float = NEAR) -> str | No
         ('endpoint_url', None)
     """
     by_plain = {_plain(known): known for known in sorted(names)}
+    import difflib  # noqa: PLC0415 - for who has misspelt something
+
     found = difflib.get_close_matches(_plain(name), by_plain, 1, likeness)
     return by_plain[found[0]] if found else None
 

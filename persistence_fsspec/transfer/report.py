@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -156,6 +155,8 @@ class TransferReport:
         return f"<{self.operation} to {self.target}: {', '.join(parts)}, {self.bytes} bytes in {self.seconds:.2f} s{verified}>"
 
     def _repr_html_(self) -> str:
+        import html  # noqa: PLC0415 - for notebooks
+
         shown = [*self.failed, *self.copied, *self.skipped][:50]
         rows = "".join(
             f"<tr><td>{html.escape(f.target)}</td><td>{f.status}</td><td>{f.bytes}</td>"

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import zipfile
 from pathlib import Path
 
 import fsspec
 
+from persistence_fsspec import SecretReference
+from persistence_fsspec.secret import literal_secrets
 from persistence_fsspec.testing import Harness
+
+
+def in_environment(options):
+    """The same options with their secrets in variables, from where every worker can take them."""
+    found = dict(options)
+    for name in literal_secrets(options):
+        if isinstance(options.get(name), str):
+            variable = f"TEST_SECRET_{hashlib.sha256(options[name].encode()).hexdigest()[:12]}"
+            os.environ[variable] = options[name]
+            found[name] = SecretReference(env=variable)
+    return found
 
 
 class ServerHarness(Harness):
@@ -17,7 +32,7 @@ class ServerHarness(Harness):
         base = url or server.url
         super().__init__(
             f"{base}{'' if base.endswith('://') else '/'}{{folder}}",
-            None if more else storage_options or server.storage_options,
+            None if more else in_environment(storage_options or server.storage_options),
             **more,
         )
         self._server = server

@@ -23,11 +23,11 @@ from persistence_fsspec.config import OptionSource, merged
 from persistence_fsspec.diagnosis.explain import explain, protocols
 from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.secret import SecretReference
-from persistence_fsspec.stores import options as options_module
+from persistence_fsspec.stores import strict as strict_module
 from persistence_fsspec.stores.known import _SINKS
 from persistence_fsspec.stores.opening import driver_class
-from persistence_fsspec.stores.options import unknown
 from persistence_fsspec.stores.quirks import driver_name
+from persistence_fsspec.stores.strict import unknown
 
 _dialled: list[object] = []
 _watching = threading.Event()
@@ -386,7 +386,7 @@ def strangers(monkeypatch):
     """Two third-party drivers, of which nobody has been warned."""
     served_by(monkeypatch, "swallows", Swallows)
     served_by(monkeypatch, "exact", Exact)
-    monkeypatch.setattr(options_module, "_warned", set())
+    monkeypatch.setattr(strict_module, "_warned", set())
 
 
 def test_a_near_miss_is_an_error_even_if_anything_is_taken():
