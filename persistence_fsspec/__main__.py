@@ -13,7 +13,18 @@ def main() -> None:
         if exc.name not in {"typer", "rich"}:
             raise
         sys.exit(f'the command needs {exc.name}: {sys.executable} -m pip install "persistence-fsspec[cli]"')
-    app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    import logging  # noqa: PLC0415 - typer has it already
+    import warnings  # noqa: PLC0415
+
+    logging.captureWarnings(capture=True)  # what drivers warn of is for -vv
+    if not sys.warnoptions:
+        warnings.simplefilter("default")
+    for stream in (sys.stdout, sys.stderr):  # a name need not be valid Unicode to be printed
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape" if stream is sys.stdout else "backslashreplace")
+    app(prog_name="persist")
 
 
 if __name__ == "__main__":

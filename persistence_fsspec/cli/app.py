@@ -1,47 +1,69 @@
-"""The commands, and what they all share: one screen per error, exit codes, JSON or tables."""
+"""The command put together: what there is, and the help that leads from nothing to one's data in a store."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from persistence_fsspec import __version__
-from persistence_fsspec.cli.demo import run_demo
-from persistence_fsspec.cli.exitcodes import exit_code, explain
-from persistence_fsspec.errors import PersistenceError, TransferError
-from persistence_fsspec.persistence import FSSpecPersistence
+from persistence_fsspec.cli import config, demo, diagnose, files, look
+from persistence_fsspec.cli.errors import begin, usage_error
+from persistence_fsspec.cli.exitcodes import explain as exit_codes
 
-_FAILURES_SHOWN: Final = 10
+_HELP: Final = """Files and trees on any store that fsspec reaches by URL: verified, and whole or not at all.
+
+\b
+From nothing to your bucket, and back:
+  pip install "persistence-fsspec[s3,cli]"      the extra is what stands before ://
+  export AWS_PROFILE=work                       credentials as for every AWS tool: AWS_*, ~/.aws, roles
+  persist doctor s3://my-bucket                 does it work? If not: why, and what to do
+  persist cp -r results s3://my-bucket/results  a tree; interrupted? the same command goes on
+  persist ls -l s3://my-bucket/results
+  persist cp -r s3://my-bucket/results back
+
+\b
+Other stores the same way: gs:// abfs:// ftp:// sftp:// smb:// webdav:// hdfs:// https:// (persist protocols).
+Options of a driver: -o endpoint_url=https://minio.example, or persistence.toml (persist config init).
+Secrets stay off the command line: -o password@env=VARIABLE, -o password@file=PATH.
+Plain paths are local. Quote URLs and patterns that the shell would read: 'https://host/x?a=1&b=2', --include '*.csv'.
+
+Results go to standard output, everything for people to standard error. With --json the result is one JSON object with a
+field "schema", and an error is one line of JSON on standard error: class, operation, url, message, hint, retryable, exit_code.
+"""
+
+
+class _Group(TyperGroup):
+    """Says in JSON what is wrong with a command line that asks for JSON."""
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        words = (args[0] if args else more.get("args")) or sys.argv[1:]
+        if "--json" not in words or not more.get("standalone_mode", True):
+            return super().main(*args, **more)
+        try:
+            status = super().main(*args, **{**more, "standalone_mode": False})
+        except Exception as exc:
+            if not hasattr(exc, "format_message"):
+                raise
+            usage_error(exc.format_message())
+            status = 2
+        sys.exit(status if isinstance(status, int) else 0)
+
 
 app = typer.Typer(
     name="persist",
-    help="Files and trees on any store that fsspec reaches by URL: verified, and whole or not at all.",
-    epilog=explain(),
+    cls=_Group,
+    help=_HELP,
+    epilog=exit_codes(),
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@contextmanager
-def one_screen() -> Iterator[None]:
-    """Show an error of ours as it reads, without a traceback, and end with its code."""
-    try:
-        yield
-    except PersistenceError as exc:
-        typer.secho(f"error: {exc}", fg=typer.colors.RED, err=True)
-        if isinstance(exc, TransferError) and exc.report is not None:
-            for file in exc.report.failed[:_FAILURES_SHOWN]:
-                typer.echo(f"  {file.source}: {file.error.message if file.error else ''}", err=True)
-        raise typer.Exit(exit_code(exc)) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted; nothing half-written was left under a final name", err=True)
-        raise typer.Exit(130) from None
 
 
 def _version(wanted: bool) -> None:
@@ -50,32 +72,28 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def _main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As after the command.")] = False,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, show_default=False, help="As after the command.")] = 0,
 ) -> None:
-    """Files and trees on any store that fsspec reaches by URL: verified, and whole or not at all."""
+    del version  # has been answered
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise typer.BadParameter("the working folder does not exist any more; cd to another one") from None
+    begin(verbose=verbose, as_json=as_json)
 
 
-@app.command()
-def demo(
-    url: Annotated[str | None, typer.Argument(help="Where to; without it, a folder .persistence here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> None:
-    """Do the main job on real input: Python's standard library goes to a store, comes back, and is compared."""
-    with one_screen():
-        persistence = FSSpecPersistence(url)
-        result = run_demo(persistence, progress=sys.stderr.isatty() and not as_json)
-    if as_json:
-        typer.echo(json.dumps(result.as_dict(), indent=2))
-        return
-    rows = (
-        ("files", f"{len(result.put.copied)}"),
-        ("bytes", f"{result.put.bytes:,}"),
-        ("put", f"{result.put.seconds:.2f} s, verified by {result.put.verification}"),
-        ("get", f"{result.get.seconds:.2f} s, verified by {result.get.verification}"),
-        ("digests compared", f"{result.compared}, all equal"),
-        ("where it lies", result.where),
-    )
-    for name, value in rows:
-        typer.echo(f"{name:>16}  {value}")
+app.command(epilog=files.CP_EXAMPLES)(files.cp)
+app.command(epilog=files.MV_EXAMPLES)(files.mv)
+app.command(epilog=files.RM_EXAMPLES)(files.rm)
+app.command(epilog=files.CAT_EXAMPLES)(files.cat)
+app.command(epilog=look.LS_EXAMPLES)(look.ls)
+app.command(epilog=look.STAT_EXAMPLES)(look.stat)
+app.command(epilog=diagnose.DOCTOR_EXAMPLES)(diagnose.doctor)
+app.command(epilog=diagnose.EXPLAIN_EXAMPLES)(diagnose.explain)
+app.command(epilog=diagnose.PROTOCOLS_EXAMPLES)(diagnose.protocols)
+app.command(epilog=demo.DEMO_EXAMPLES)(demo.demo)
+app.add_typer(config.app)

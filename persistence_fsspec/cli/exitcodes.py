@@ -16,6 +16,9 @@ from persistence_fsspec.errors import (
     UnknownProtocolError,
 )
 
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+
 # Most specific first: the first match wins.
 _TABLE: Final[tuple[tuple[type[PersistenceError], int, str], ...]] = (
     (TransferError, 3, "some files did not arrive"),
@@ -28,6 +31,7 @@ _TABLE: Final[tuple[tuple[type[PersistenceError], int, str], ...]] = (
     (InvalidNameError, 2, "wrong use"),
     (PersistenceError, 1, "any other failure"),
 )
+_SIGNALS: Final = {INTERRUPTED: "interrupted", CLOSED_PIPE: "the reader of the output went away"}
 
 
 def exit_code(error: PersistenceError) -> int:
@@ -42,5 +46,5 @@ def exit_code(error: PersistenceError) -> int:
 
 def explain() -> str:
     """The table, for ``--help``."""
-    meanings = {0: "success"} | {code: text for _, code, text in _TABLE} | {130: "interrupted"}
+    meanings = {0: "success"} | {code: text for _, code, text in _TABLE} | _SIGNALS
     return "Exit codes: " + "; ".join(f"{code} {meanings[code]}" for code in sorted(meanings)) + "."

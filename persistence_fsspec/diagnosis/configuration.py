@@ -12,7 +12,7 @@ from persistence_fsspec.configfile import Table, load, tables_of
 from persistence_fsspec.configtables import Problem, candidates, display
 from persistence_fsspec.errors import InvalidOptionError, PersistenceError
 from persistence_fsspec.stores.opening import driver_class
-from persistence_fsspec.stores.options import unknown
+from persistence_fsspec.stores.strict import unknown
 
 __all__ = ["Problem", "template", "validate"]
 

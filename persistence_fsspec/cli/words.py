@@ -1,0 +1,34 @@
+"""The library speaks of its arguments; whoever types commands knows options."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_WORDS: Final = tuple(
+    (re.compile(pattern), ours)
+    for pattern, ours in (
+        (r"storage_options may be a function, which is asked each time", "then give the command again"),
+        (r"unchecked=\{'([^']*)': \.\.\.\}", r"-o unchecked.\1=..."),
+        (r"\bPolicy\((\w+)=True\)", r"-p \1=yes"),
+        (r"\bPolicy\((\w+)=([^)]*)\)", r"-p \1=\2"),
+        (r"\bfsspec\.available_protocols\(\)", "persist protocols"),
+        (r"\bstorage_options\b", "-o"),
+        (r"\brecursive=True\b", "-r"),
+        (r"\boverwrite=False\b", "--no-overwrite"),
+    )
+)
+
+
+def in_commands(text: str) -> str:
+    """A text of the library, in the words of the command line.
+
+    Examples:
+        >>> in_commands("Policy(allow_direct=True) accepts that.")
+        '-p allow_direct=yes accepts that.'
+        >>> in_commands("unchecked={'x': ...} passes it to the driver without a look.")
+        '-o unchecked.x=... passes it to the driver without a look.'
+    """
+    for pattern, ours in _WORDS:
+        text = pattern.sub(ours, text)
+    return text
