@@ -21,7 +21,7 @@ From nothing to your bucket, and back:
   pip install "persistence-fsspec[s3,cli]"      the extra is what stands before ://
   export AWS_PROFILE=work                       credentials as for every AWS tool: AWS_*, ~/.aws, roles
   persist doctor s3://my-bucket                 does it work? If not: why, and what to do
-  persist cp -r results s3://my-bucket/results  a tree; interrupted? the same command goes on
+  persist cp -r results s3://my-bucket/results  a tree; interrupted? give it again
   persist ls -l s3://my-bucket/results
   persist cp -r s3://my-bucket/results back
 

@@ -21,7 +21,6 @@ from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.driver import Driver
-from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.testing.conformance import write
