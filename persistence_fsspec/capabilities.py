@@ -76,7 +76,7 @@ class Capabilities:
     """``never``: a forked child hangs once the parent has used the driver, so it is refused there; use spawn."""
 
     own_timeout: bool = False
-    """The driver itself gives up on a server that stays silent."""
+    """The driver itself gives up on a server that stays silent. Where it does not, only `Policy.timeout_seconds` ends an attempt."""
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""

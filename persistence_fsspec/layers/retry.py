@@ -310,7 +310,7 @@ class _Loop:
             if self._attempts > 1 and exc.retryable:
                 exc.retryable = False
                 exc.message = f"{exc.message}; given up after {self._attempts} attempts"
-                emit("gave_up", str(exc), level=logging.WARNING, **self._facts(exc))
+                emit("gave_up", self._text(exc.message), level=logging.WARNING, **self._facts(exc))
             raise
 
     def _worth(self, exc: BaseException) -> bool:
@@ -351,10 +351,13 @@ class _Loop:
         exc = state.outcome.exception()
         wait = state.next_action.sleep
         if self._renewed_now:
-            emit("credentials_renewed", f"new credentials for {self._url}, because: {exc}", **self._facts(exc))
+            emit("credentials_renewed", self._text(f"new credentials, because: {exc.message}"), **self._facts(exc))
             return
-        text = f"{self._operation} {self._url}: attempt {self._attempts} failed, again in {wait:.1f} s: {exc}"
+        text = self._text(f"attempt {self._attempts} failed, again in {wait:.1f} s: {exc.message}")
         emit("retry", text, wait_seconds=round(wait, 3), **self._facts(exc))
+
+    def _text(self, what: str) -> str:
+        return f"{self._operation} {self._url}: {what}"
 
     def _facts(self, exc: BaseException) -> dict[str, Any]:
         return {"operation": self._operation, "url": self._url, "attempt": self._attempts, "error": type(exc).__name__}

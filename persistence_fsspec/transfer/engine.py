@@ -61,7 +61,7 @@ def run(plan: Plan, *, operation: str, policy: Policy, overwrite: bool, progress
 
 def _tell_of_failure(operation: str, outcome: FileOutcome, error: PersistenceError) -> None:
     told = {"operation": operation, "source": outcome.source, "target": outcome.target, "error": type(error).__name__}
-    emit("file_failed", f"{operation} {outcome.source}: {error}", level=logging.WARNING, **told)
+    emit("file_failed", f"{operation} {outcome.source}: {error.message}", level=logging.WARNING, **told)
 
 
 def _announced(plan: Plan, progress: Progress, failed: list[FileOutcome]) -> Iterator[Step]:

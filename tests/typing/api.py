@@ -10,16 +10,21 @@ from typing_extensions import assert_type
 from persistence_fsspec import (
     Capabilities,
     DataPersistencePlugins,
+    Event,
     FSSpecPersistence,
     ObjectInfo,
     ObjectNotFoundError,
     Policy,
+    SecretReference,
     TransferReport,
+    on_event,
 )
 
 p = FSSpecPersistence("s3://bucket/prefix", storage_options={"key": "k"}, policy=Policy(verify="readback", concurrency=4))
 FSSpecPersistence(Path("here"))
 FSSpecPersistence(storage_options=lambda url: {"token": url})
+FSSpecPersistence("ftp://h", storage_options={"password": SecretReference(env="P")}, profile="work")
+Policy(attempts=10, timeout_seconds=None, stall_seconds=5, bytes_per_second=10**7, read_only=True)
 
 report = p.put("folder", "name", recursive=True, include="*.txt", exclude=["a", "b"], progress=True)
 assert_type(report, TransferReport)
@@ -37,6 +42,17 @@ assert_type(p.capabilities(), Capabilities)
 assert_type(p.child("k"), FSSpecPersistence)
 assert_type(p.url("k"), str)
 assert_type(p.sign("k", 60), str)
+
+assert_type(p.copy("a", "s3://b/a", overwrite=False, include="*.txt", progress=True), TransferReport)
+assert_type(p.move("a", "b", recursive=True, exclude=["x"]), TransferReport)
+
+
+def hear(event: Event) -> None:
+    """Told of events."""
+    assert_type(event.name, str)
+
+
+on_event(hear)()
 
 DataPersistencePlugins.register_plugin("cf", FSSpecPersistence)
 

@@ -15,6 +15,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     ("script", "words"),
     [
         ("quickstart.py", ["2 copied", "run-1/plots/loss.svg", '{"loss": 0.25}', "as expected: not found"]),
+        (
+            "patient_and_portable.py",
+            ["secret in the pickle: False", "[retry]", "given up: ConnectionFailedError", "did you mean 'username'"],
+        ),
         ("wrap_a_filesystem.py", ["weights at memory://private/model.bin", "publish: atomic"]),
     ],
 )
@@ -27,6 +31,6 @@ def test_example_runs(script, words, tmp_path):
 
 def test_every_example_is_run():
     """None is forgotten here."""
-    named = {"quickstart.py", "wrap_a_filesystem.py"}
+    named = {"patient_and_portable.py", "quickstart.py", "wrap_a_filesystem.py"}
 
     assert {path.name for path in EXAMPLES.glob("*.py")} == named
