@@ -281,6 +281,7 @@ _OSERROR_WORDS: Final[_Words] = {
     r"^Socket is closed": ConnectionFailedError,  # paramiko
 }
 _VALUE_WORDS: Final[_Words] = {
+    r"^Can't create any SFTP connections": ConnectionFailedError,  # sshfs, once its connection is lost
     r"^Bad Request: ": StoreError,  # gcsfs, for most of 4xx and 5xx
     r"illegal newline|not a valid DFS filename": InvalidNameError,  # ftplib, webhdfs
     r"^Invalid endpoint: ": InvalidOptionError,  # botocore

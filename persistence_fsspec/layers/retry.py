@@ -24,6 +24,7 @@ from persistence_fsspec.errors import (
     OperationTimeoutError,
     PersistenceError,
     ServerFailedError,
+    ThrottledError,
     TruncatedError,
 )
 from persistence_fsspec.events import emit
@@ -38,8 +39,8 @@ Renew = Callable[[PersistenceError, float], bool]
 """Asked with an error about credentials and the time (`time.monotonic`) when the attempt began: gets new ones, or knows that
 they were renewed since, and tells whether to try again."""
 
-_DOUBTFUL: Final = (ConnectionFailedError, OperationTimeoutError, ServerFailedError, TruncatedError)
-"""After these nobody knows whether the store did what it was asked."""
+_DOUBTFUL: Final = (ConnectionFailedError, OperationTimeoutError, ServerFailedError, ThrottledError, TruncatedError)
+"""After these nobody knows whether the store did what it was asked: an operation may be several requests."""
 
 
 class RetryLayer(Layer):
@@ -80,7 +81,12 @@ class RetryLayer(Layer):
     def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
         """A folder that could not be listed on the way is listed once more at the end."""
         missed: list[str] = []
-        yield from self._listed(key, lambda: self.inner.find(key, on_error=lambda folder, _: missed.append(folder)))
+
+        def begin() -> Iterator[ObjectInfo]:
+            missed.clear()
+            return self.inner.find(key, on_error=lambda folder, _: missed.append(folder))
+
+        yield from self._listed(key, begin)
         for folder in missed:
             try:
                 yield from self.find(folder, on_error=on_error)
@@ -90,8 +96,8 @@ class RetryLayer(Layer):
                 on_error(folder, exc)
 
     def _listed(self, key: str, begin: Callable[[], Iterator[ObjectInfo]]) -> Iterator[ObjectInfo]:
-        """A listing that breaks off goes on behind its last name, where names come in order."""
-        entries, last, in_order = begin(), None, True
+        """A listing that breaks off goes on behind its last name, where the store gives names in order."""
+        entries, last, in_order = begin(), None, self.capabilities.flat
         while True:
             try:
                 for entry in entries:
@@ -123,11 +129,8 @@ class RetryLayer(Layer):
         self.repeated("delete", key, lambda: self.inner.delete_folder(key), done=_is_gone)
 
     def append(self, key: str, data: bytes) -> None:
-        """Look how long the object is, before and after a failure; append only what is missing."""
-        if self._policy.attempts == 1:
-            self.inner.append(key, data)
-            return
-        before = self._size(key)
+        """Look how long the object is, before and after; append only what is missing."""
+        before = self.repeated("append", key, lambda: self._size(key))
         doubtful = False
 
         def act() -> None:
@@ -135,11 +138,11 @@ class RetryLayer(Layer):
             missing = data[self._arrived(key, before, data) :] if doubtful else data
             if not missing and doubtful:
                 return
-            try:
-                self.inner.append(key, missing)
-            except _DOUBTFUL:
-                doubtful = True
-                raise
+            doubtful = True  # whatever is raised now, some of the bytes may stand there
+            self.inner.append(key, missing)
+            size = self._size(key)
+            if size < before + len(data):  # some servers answer "done" to an upload that broke off
+                raise TruncatedError(f"{size - before} bytes arrived of {len(data)}", operation="append", url=self.url(key))
 
         self.repeated("append", key, act)
 
@@ -220,16 +223,27 @@ class RetryLayer(Layer):
         act: Callable[[], _T],
         *,
         done: Callable[[PersistenceError], bool] | None = None,
+        possible: Callable[[], bool] = lambda: True,
         begun: float | None = None,
     ) -> _T:
         """What follows a first attempt that failed.
+
+        Args:
+            operation: See `repeated`.
+            key: See `repeated`.
+            failure: Of the first attempt.
+            act: See `repeated`.
+            done: See `repeated`.
+            possible: Whether it can be done once more, from here; otherwise the error is left to whoever can.
+            begun: When the first attempt began.
 
         Raises:
             PersistenceError: The failure, if it will not pass; else that of the last attempt, marked as not retryable.
         """
         begun = time.monotonic() if begun is None else begun
         # An object that was replaced meanwhile stays replaced; who asked for that version has to know.
-        loop = _Loop(self._policy, self._renew, operation, self.url(key), begun, final=ChangedDuringReadError)
+        options: dict[str, Any] = {"final": ChangedDuringReadError, "possible": possible}
+        loop = _Loop(self._policy, self._renew, operation, self.url(key), begun, **options)
         try:
             return loop.run(failure, act, done)
         finally:
@@ -265,8 +279,9 @@ class _Loop:
         begun: float,
         *,
         final: type[PersistenceError] | tuple[()] = (),
+        possible: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._policy, self._renew, self._final = policy, renew, final
+        self._policy, self._renew, self._final, self._possible = policy, renew, final, possible
         self._operation, self._url, self._begun = operation, url, begun
         self._attempt_begun = begun
         self._attempts, self._renewed, self._renewed_now = 0, False, False
@@ -307,7 +322,7 @@ class _Loop:
         try:
             return retrying(attempt)
         except PersistenceError as exc:
-            if self._attempts > 1 and exc.retryable:
+            if self._attempts > 1 and exc.retryable and self._possible():
                 exc.retryable = False
                 exc.message = f"{exc.message}; given up after {self._attempts} attempts"
                 emit("gave_up", self._text(exc.message), level=logging.WARNING, **self._facts(exc))
@@ -316,6 +331,8 @@ class _Loop:
     def _worth(self, exc: BaseException) -> bool:
         """Whether another attempt may help."""
         self._renewed_now = False
+        if not self._possible():
+            return False
         if isinstance(exc, AuthenticationError) and self._renew is not None and not self._renewed:
             self._renewed = self._renewed_now = self._renew(exc, self._attempt_begun)
             return self._renewed_now
@@ -384,10 +401,8 @@ class _RetryingWriter(WriterLayer):
             self.inner.write(data)
             return
         except PersistenceError as exc:
-            if self._pieces is None:
-                raise
             failure = exc
-        self._layer.again("write", self._key, failure, self._anew)
+        self._layer.again("write", self._key, failure, self._anew, possible=self._can_begin_again)
 
     def _remember(self, data: bytes) -> None:
         if self._pieces is None:
@@ -397,6 +412,9 @@ class _RetryingWriter(WriterLayer):
             self._pieces = None
         else:
             self._pieces.append(data)
+
+    def _can_begin_again(self) -> bool:
+        return self._pieces is not None
 
     def _anew(self) -> None:
         self.inner.abort()
@@ -408,10 +426,11 @@ class _RetryingWriter(WriterLayer):
         try:
             return self.inner.commit()
         except PersistenceError as exc:
-            if not self.inner.restartable and self._pieces is None:
-                raise
             failure = exc
-        return self._layer.again("write", self._key, failure, self._commit_again)
+        return self._layer.again("write", self._key, failure, self._commit_again, possible=self._can_commit_again)
+
+    def _can_commit_again(self) -> bool:
+        return self.inner.restartable or self._can_begin_again()
 
     def _commit_again(self) -> ObjectInfo:
         if not self.inner.restartable:

@@ -1,7 +1,9 @@
-"""Drivers whose calls nobody can interrupt: each call gets a thread of its own, which is left behind at the deadline.
+"""What nobody can interrupt gets a thread of its own, which is left behind at the deadline.
 
-What is left behind can reach only its own partial name; publishing is a call
-of its own, and is looked at before it is repeated (`Writer.restartable`).
+That is the making of connections, which happens inside the drivers'
+constructors, and every call of drivers whose code is not Python's. What is left
+behind can reach only its own partial name; publishing is a call of its own, and
+is looked at before it is repeated (`Writer.restartable`).
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ class Abandonable:
         value = getattr(self._original, name)
         if not inspect.ismethod(value):
             return value
-        return lambda *args, **options: _in_own_thread(lambda: value(*args, **options))
+        return lambda *args, **options: _wrapped(in_own_thread(lambda: value(*args, **options)))
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._original, name, value)
@@ -49,36 +51,76 @@ class Abandonable:
         return self
 
     def __exit__(self, *error: object) -> Any:
-        return _in_own_thread(lambda: self._original.__exit__(*error))
-
-
-def _in_own_thread(act: Callable[[], Any]) -> Any:
-    attempt = current()
-    if attempt is None:
-        return _wrapped(act())
-    answer: list[Any] = []
-    over = threading.Event()
-    context = copy_context()
-
-    def work() -> None:
-        try:
-            answer.extend((True, context.run(act)))
-        except BaseException as exc:  # noqa: BLE001 - it is raised in the caller's thread
-            answer.extend((False, exc))
-        finally:
-            over.set()
-
-    attempt.watch(over, over.set)
-    threading.Thread(target=work, name="persistence-fsspec-call", daemon=True).start()
-    over.wait()
-    attempt.unwatch(over)
-    attempt.require_time()
-    worked, found = answer
-    if not worked:
-        raise found
-    return _wrapped(found)
+        return in_own_thread(lambda: self._original.__exit__(*error))
 
 
 def _wrapped(found: Any) -> Any:
     """A file that was opened is read and written in threads, too."""
     return Abandonable(found) if hasattr(found, "read") and hasattr(found, "close") else found
+
+
+def in_own_thread(act: Callable[[], Any], *, late: Callable[[Any], None] = lambda _: None) -> Any:
+    """Call something that the deadline of the attempt cannot reach in any other way.
+
+    Args:
+        act: Called in the thread.
+        late: Given what it returns after all, when nobody waits for it any more.
+
+    Raises:
+        OperationTimeoutError: The attempt is over.
+    """
+    attempt = current()
+    if attempt is None:
+        return act()
+    call = _Call(act, late)
+    attempt.watch(call, call.abandon)
+    threading.Thread(target=copy_context().run, args=(call.run,), name="persistence-fsspec-call", daemon=True).start()
+    try:
+        call.over.wait()
+    except BaseException:  # Ctrl-C
+        call.abandon()
+        raise
+    finally:
+        attempt.unwatch(call)
+    attempt.require_time()
+    return call.answer()
+
+
+class _Call:
+    """One call in a thread of its own."""
+
+    def __init__(self, act: Callable[[], Any], late: Callable[[Any], None]) -> None:
+        self._act, self._late = act, late
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._answer: Any = None
+        self._error: BaseException | None = None
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        """The thread's work."""
+        try:
+            answer = self._act()
+        except BaseException as exc:  # noqa: BLE001 - it is raised in the caller's thread
+            self._error = exc
+        else:
+            with self._lock:
+                self._answer = answer
+                abandoned = self._abandoned
+            if abandoned:
+                self._late(answer)
+        finally:
+            self.over.set()
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            self._abandoned = not self.over.is_set()
+        self.over.set()
+
+    def answer(self) -> Any:
+        """What came of it."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return self._answer

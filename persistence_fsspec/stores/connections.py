@@ -24,7 +24,7 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.foreign import classify
-from persistence_fsspec.stores.abandon import Abandonable
+from persistence_fsspec.stores.abandon import Abandonable, in_own_thread
 from persistence_fsspec.stores.cancelling import make_cancellable
 
 _BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
@@ -209,7 +209,8 @@ class Connections:
                     hint='Start workers by spawn: multiprocessing.get_context("spawn").',
                 )
             _used.add(driver)
-        return self._prepared(self._make())
+        # A constructor that connects cannot be interrupted; what it makes too late is thrown away.
+        return self._prepared(in_own_thread(self._make, late=self._interrupt))
 
     def _prepared(self, fs: Any) -> Any:
         """See that a call that blocks on it can be ended."""

@@ -147,9 +147,14 @@ class Driver:
             raise
 
     def discard(self, partial: str) -> None:
-        """Remove a partial object, as far as that is possible."""
-        with contextlib.suppress(PersistenceError):
-            self.do("delete", partial, self.dialect.delete)
+        """Remove a partial object, as far as that is possible; also when the first try finds the connection broken."""
+        for _ in range(2):
+            try:
+                self.do("delete", partial, self.dialect.delete)
+            except PersistenceError as exc:
+                if exc.retryable:
+                    continue
+            return
 
     def with_parents(self, key: str, act: Callable[[], _T], *, renaming: bool = False) -> _T:
         """Act; if that fails and the folder is missing, make it and act once more. No request per file for folders."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from persistence_fsspec import Policy
@@ -223,6 +225,37 @@ def test_a_commit_that_succeeded_unheard_is_not_made_again(store, flaky, root, s
     assert flaky.inner.read(f"{root}/k") == body
 
 
+class Silent(Flaky):
+    """A store whose connection hides that it broke, so that too little arrives."""
+
+    def append(self, key, data):
+        self._do("append", lambda: self.inner.append(key, data[: len(data) // 2 if "append" not in self.calls else None]))
+
+
+def test_an_append_that_arrived_in_part_unnoticed_is_completed(root):
+    """Some servers answer "done" to an upload that broke off."""
+    silent = Silent(memory_store(root))
+    write(silent.inner, f"{root}/k", b"old ")
+
+    RetryLayer(silent, PATIENT).append(f"{root}/k", b"brand new")
+
+    assert silent.inner.read(f"{root}/k") == b"old brand new"
+
+
+def test_too_much_to_keep_is_left_to_who_has_it(store, flaky, root):
+    """A stream longer than a part cannot be written again from here; the error says that others may."""
+    writer = store.writer(f"{root}/k")
+    flaky.fail("write")
+    with pytest.raises(ConnectionFailedError) as caught:
+        writer.write(BODY)
+    writer.abort()
+
+    assert caught.value.retryable
+    assert flaky.calls.count("write") == 1
+    with pytest.raises(ObjectNotFoundError):
+        flaky.inner.info(f"{root}/k")
+
+
 # --- reading on ---
 
 
@@ -252,8 +285,6 @@ class Weak(Flaky):
 
     @property
     def capabilities(self):
-        from dataclasses import replace
-
         return replace(self.inner.capabilities, pin="weak")
 
 
@@ -271,14 +302,40 @@ def test_without_versions_the_beginning_is_compared(root):
 # --- listing on ---
 
 
-@pytest.mark.parametrize("operation", ["children", "find"])
-def test_a_listing_goes_on_behind_its_last_name(store, flaky, root, operation):
-    """Each name once."""
+class Flat(Flaky):
+    """A store that lists its names in order."""
+
+    @property
+    def capabilities(self):
+        return replace(self.inner.capabilities, flat=True)
+
+
+def nine_files(flaky, root):
     for number in range(9):
         write(flaky.inner, f"{root}/f{number}", b"")
-    flaky.fail(operation)
+    return [f"{root}/f{number}" for number in range(9)]
 
-    assert [entry.key for entry in getattr(store, operation)(root)] == [f"{root}/f{n}" for n in range(9)]
+
+@pytest.mark.parametrize("operation", ["children", "find"])
+def test_a_listing_goes_on_behind_its_last_name(root, operation):
+    """Each name once."""
+    flat = Flat(memory_store(root))
+    names = nine_files(flat, root)
+    flat.fail(operation)
+
+    assert [entry.key for entry in getattr(RetryLayer(flat, PATIENT), operation)(root)] == names
+
+
+@pytest.mark.parametrize("operation", ["children", "find"])
+def test_a_listing_without_order_is_an_error_where_it_breaks(store, flaky, root, operation):
+    """Going on would leave names out, or give them twice."""
+    names = nine_files(flaky, root)
+    flaky.fail(operation)
+    got = []
+
+    with pytest.raises(ConnectionFailedError):
+        got.extend(entry.key for entry in getattr(store, operation)(root))
+    assert len(set(got)) == len(got) < len(names)
 
 
 # --- credentials ---

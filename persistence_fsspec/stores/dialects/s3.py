@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from inspect import signature
 from typing import IO, Any
@@ -104,7 +104,9 @@ class S3Dialect(ObjectDialect):
         more: dict[str, str] = {}
         while True:
             prefix = f"{key}/" if key else ""
-            page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **more)
+            # Each page by itself: what was listed before it has gone to the caller already.
+            ask = partial(fs.call_s3, "list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **more)
+            page = self.repeat(ask)
             yield page
             if not page.get("IsTruncated"):
                 return
