@@ -63,6 +63,7 @@ class Attempt:
             self._interrupt()  # Ctrl-C: nobody waits for the answer any more
             raise
         finally:
+            self._deadline = None
             _watchdog.remove(self)
             _current.reset(token)
         self.require_time()
@@ -89,10 +90,10 @@ class Attempt:
         if late:
             interrupt()
 
-    def unwatch(self, what: Hashable) -> None:
-        """It has ended."""
+    def unwatch(self, what: Hashable) -> bool:
+        """It has ended; tell whether it was left alone until now, and will be from now on."""
         with self._lock:
-            self._interrupts.pop(what, None)
+            return self._interrupts.pop(what, None) is not None
 
     def expire_if_due(self, now: float) -> None:
         """Called by the watchdog."""
@@ -111,9 +112,7 @@ class Attempt:
 
     def _too_late(self) -> OperationTimeoutError:
         if self._stop is not None and self._stop.is_set():
-            error = OperationTimeoutError("was stopped, with the transfer it belongs to")
-            error.retryable = False
-            return error
+            return _stopped()
         within = "in time" if self._seconds is None else f"within {self._seconds:g} s"
         return OperationTimeoutError(f"no answer {within}, and the attempt was ended")
 
@@ -145,6 +144,32 @@ def stop_event() -> threading.Event | None:
     return _stop.get()
 
 
+def pause(seconds: float) -> None:
+    """Sleep; shorter when the transfer around is stopped."""
+    stop = _stop.get()
+    if stop is None:
+        time.sleep(seconds)
+    else:
+        stop.wait(seconds)
+
+
+def require_going_on() -> None:
+    """Refuse to go on with a transfer that was stopped.
+
+    Raises:
+        OperationTimeoutError: It was; not retryable.
+    """
+    stop = _stop.get()
+    if stop is not None and stop.is_set():
+        raise _stopped()
+
+
+def _stopped() -> OperationTimeoutError:
+    error = OperationTimeoutError("was stopped, with the transfer it belongs to")
+    error.retryable = False
+    return error
+
+
 class _Watchdog:
     """One thread that looks at the attempts in progress; it sleeps while there are none."""
 
@@ -162,8 +187,9 @@ class _Watchdog:
         with self._lock:
             self._busy.add(attempt)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="persistence-fsspec-deadlines", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="persistence-fsspec-deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
         if not self._wake.is_set():
             self._wake.set()
 

@@ -13,6 +13,7 @@ from typing import IO, Any, Final, cast
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.events import emit
 from persistence_fsspec.store import ObjectInfo, Store, Writer
+from persistence_fsspec.stores.janitor import clean_later, employ
 
 _READ_AHEAD: Final = 4 * 1024 * 1024
 
@@ -71,6 +72,7 @@ class ObjectWriter(io.RawIOBase):
     """
 
     def __init__(self, writer: Writer) -> None:
+        employ()
         self._writer: Writer | None = writer
         self._written = 0
         self._known = sys.exc_info()[1]
@@ -122,11 +124,14 @@ class ObjectWriter(io.RawIOBase):
             self.discard()
 
     def __del__(self) -> None:
-        if getattr(self, "_writer", None) is not None:
+        writer: Writer | None = getattr(self, "_writer", None)
+        if writer is not None:
             warnings.warn(
                 "a file opened for writing was dropped without close(); nothing was published", ResourceWarning, stacklevel=2
             )
-            self.discard()
+            self._writer = None
+            super().close()
+            clean_later(writer.abort)
 
 
 class TextWriter(io.TextIOBase):

@@ -17,6 +17,7 @@ _Policy = TypeVar("_Policy")
 
 _MIB: Final = 1024 * 1024
 _MEMORY: Final = 256 * _MIB
+_REQUEST: Final = 16 * _MIB  # what an object store collects for one request
 _PREFIX: Final = "PERSISTENCE_FSSPEC_"
 _UNITS: Final = {"": 1, "KIB": 1024, "MIB": _MIB, "GIB": 1024 * _MIB, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _YES_NO: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -32,7 +33,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "backoff_max_seconds": (0, _ENDLESS),
     "give_up_seconds": (0, _ENDLESS),
     "timeout_seconds": (0.1, _ENDLESS),
-    "stall_seconds": (0.1, _ENDLESS),
+    "stall_seconds": (0.1, 24 * 3600),
     "slowest": (1, _ENDLESS),
     "max_requests": (1, 1024),
     "requests_per_second": (0.001, _ENDLESS),
@@ -206,4 +207,4 @@ class Policy:
     @property
     def workers(self) -> int:
         """Files in flight at once: as many as `concurrency` says and `max_memory` holds buffers for."""
-        return max(1, min(self.concurrency, self.max_memory // (2 * self.part_size)))
+        return max(1, min(self.concurrency, self.max_memory // (2 * self.part_size + _REQUEST)))

@@ -8,8 +8,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
+from persistence_fsspec.attempt import pause, require_going_on
 from persistence_fsspec.errors import ThrottledError
 from persistence_fsspec.events import emit
 from persistence_fsspec.layers.layer import Layer, WriterLayer, taken
@@ -17,6 +18,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo, OnError, Store, Writer
 
 _T = TypeVar("_T")
+_LOOK_SECONDS: Final = 0.5
 
 
 class LimitLayer(Layer):
@@ -40,13 +42,13 @@ class LimitLayer(Layer):
         """One request, which sends so many bytes."""
         self._requests.take(1)
         self._bytes.take(size)
-        with self._slots.one():
-            try:
+        try:
+            with self._slots.one():
                 yield
-            except ThrottledError:
-                left = self._slots.shrink()
-                emit("throttled", f"{self.url('')} asks for fewer requests: {left} at once from now on", slots=left)
-                raise
+        except ThrottledError:
+            left = self._slots.shrink()
+            emit("throttled", f"{self.url('')} asks for fewer requests: {left} at once from now on", slots=left)
+            raise
         self._slots.grow()
 
     def _one(self, act: Callable[[], _T]) -> _T:
@@ -144,7 +146,8 @@ class Slots:
         """Hold a slot; wait until there is one."""
         with self._free:
             while self._busy >= self.allowed:
-                self._free.wait()
+                self._free.wait(_LOOK_SECONDS)
+                require_going_on()
             self._busy += 1
         try:
             yield
@@ -156,7 +159,7 @@ class Slots:
     def shrink(self) -> int:
         """Halve the number; return what is left."""
         with self._free:
-            self.allowed = max(1, min(self.allowed, self._busy or self.allowed) // 2)
+            self.allowed = max(1, min(self.allowed, self._busy + 1) // 2)  # the one that was told so is out already
             self._successes = 0
             return self.allowed
 
@@ -194,7 +197,8 @@ class Rate:
             self._earned = begin + amount / self._per_second
             wait = begin - now
         if wait > 0:
-            time.sleep(wait)
+            pause(wait)
+            require_going_on()
 
 
 def _forget_all() -> None:

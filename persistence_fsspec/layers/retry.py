@@ -9,6 +9,7 @@ writer knows its own object (`Writer.restartable`). tenacity does the waiting.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -18,7 +19,6 @@ from persistence_fsspec.attempt import stop_event
 from persistence_fsspec.errors import (
     AuthenticationError,
     ChangedDuringReadError,
-    ConflictError,
     ConnectionFailedError,
     ObjectNotFoundError,
     OperationTimeoutError,
@@ -28,6 +28,7 @@ from persistence_fsspec.errors import (
     TruncatedError,
 )
 from persistence_fsspec.events import emit
+from persistence_fsspec.layers.append import Appending
 from persistence_fsspec.layers.layer import Layer, WriterLayer
 from persistence_fsspec.layers.resume import Resumed
 from persistence_fsspec.policy import Policy
@@ -99,6 +100,7 @@ class RetryLayer(Layer):
         """A listing that breaks off goes on behind its last name, where the store gives names in order."""
         entries, last, in_order = begin(), None, self.capabilities.flat
         while True:
+            begun = time.monotonic()
             try:
                 for entry in entries:
                     in_order = in_order and (last is None or last < entry.key)
@@ -109,7 +111,7 @@ class RetryLayer(Layer):
                 if last is not None and not in_order:
                     raise
                 failure = exc
-            entries = self.again("list", key, failure, lambda: _begun(begin(), last))  # noqa: B023 - called at once
+            entries = self.again("list", key, failure, lambda: _begun(begin(), last), begun=begun)  # noqa: B023 - called at once
 
     # --- changing: to be looked at before it is repeated ---
 
@@ -117,8 +119,12 @@ class RetryLayer(Layer):
         self.repeated("copy", source, lambda: self.inner.copy(source, target))
 
     def rename(self, source: str, target: str) -> None:
+        moving, replaced = self.info(source), self._there(target)
+
         def done(exc: PersistenceError) -> bool:
-            return isinstance(exc, ObjectNotFoundError) and self._is_there(target)
+            """Gone from there, and arrived here: not what was here before."""
+            now = self._there(target) if isinstance(exc, ObjectNotFoundError) else None
+            return now is not None and now.size == moving.size and (replaced is None or not replaced.same_content(now))
 
         self.repeated("rename", source, lambda: self.inner.rename(source, target), done=done)
 
@@ -130,56 +136,13 @@ class RetryLayer(Layer):
 
     def append(self, key: str, data: bytes) -> None:
         """Look how long the object is, before and after; append only what is missing."""
-        before = self.repeated("append", key, lambda: self._size(key))
-        doubtful = False
+        Appending(self, self.inner, key, data).run()
 
-        def act() -> None:
-            nonlocal doubtful
-            missing = data[self._arrived(key, before, data) :] if doubtful else data
-            if not missing and doubtful:
-                return
-            doubtful = True  # whatever is raised now, some of the bytes may stand there
-            self.inner.append(key, missing)
-            size = self._size(key)
-            if size < before + len(data):  # some servers answer "done" to an upload that broke off
-                raise TruncatedError(f"{size - before} bytes arrived of {len(data)}", operation="append", url=self.url(key))
-
-        self.repeated("append", key, act)
-
-    def _arrived(self, key: str, before: int, data: bytes) -> int:
-        """How many of the bytes stand at the end of the object, once it has stopped growing."""
-        size = self._size(key)
-        for _ in range(10):
-            time.sleep(0.05)
-            now = self._size(key)
-            if now == size:
-                break
-            size = now
-        arrived = size - before
-        if arrived == 0:
-            return 0
-        if 0 < arrived <= len(data) and self.inner.read(key, before, size) == data[:arrived]:
-            return arrived
-        raise ConflictError(
-            "the connection broke while appending, and somebody else wrote to the object too: it is not known whether our bytes "
-            "are in it",
-            operation="append",
-            url=self.url(key),
-            hint="Look at the object before appending again.",
-        )
-
-    def _size(self, key: str) -> int:
+    def _there(self, key: str) -> ObjectInfo | None:
         try:
-            return self.inner.info(key).size or 0
+            return self.info(key)
         except ObjectNotFoundError:
-            return 0
-
-    def _is_there(self, key: str) -> bool:
-        try:
-            self.info(key)
-        except ObjectNotFoundError:
-            return False
-        return True
+            return None
 
     def writer(
         self,
@@ -224,7 +187,7 @@ class RetryLayer(Layer):
         *,
         done: Callable[[PersistenceError], bool] | None = None,
         possible: Callable[[], bool] = lambda: True,
-        begun: float | None = None,
+        begun: float,
     ) -> _T:
         """What follows a first attempt that failed.
 
@@ -240,7 +203,6 @@ class RetryLayer(Layer):
         Raises:
             PersistenceError: The failure, if it will not pass; else that of the last attempt, marked as not retryable.
         """
-        begun = time.monotonic() if begun is None else begun
         # An object that was replaced meanwhile stays replaced; who asked for that version has to know.
         options: dict[str, Any] = {"final": ChangedDuringReadError, "possible": possible}
         loop = _Loop(self._policy, self._renew, operation, self.url(key), begun, **options)
@@ -331,13 +293,13 @@ class _Loop:
     def _worth(self, exc: BaseException) -> bool:
         """Whether another attempt may help."""
         self._renewed_now = False
-        if not self._possible():
-            return False
         if isinstance(exc, AuthenticationError) and self._renew is not None and not self._renewed:
             self._renewed = self._renewed_now = self._renew(exc, self._attempt_begun)
-            return self._renewed_now
+            if self._renewed_now and not self._possible():
+                exc.retryable = True  # not from here; but whoever can begin again now has what it needs
+            return self._renewed_now and self._possible()
         passing = isinstance(exc, PersistenceError) and exc.retryable and not isinstance(exc, self._final)
-        return passing and self._policy.attempts > 1
+        return passing and self._policy.attempts > 1 and self._possible()
 
     def _worth_again(self, exc: BaseException) -> bool:
         return (self._renewed_now and self._attempts == 1) or self._worth(exc)
@@ -359,10 +321,11 @@ class _Loop:
 
         policy = self._policy
         first, most = policy.backoff_seconds, policy.backoff_max_seconds
-        waiting = tenacity.wait_exponential(multiplier=first, max=most) + tenacity.wait_random(0, first)
-        backoff: float = waiting(state)
-        asked = getattr(state.outcome.exception(), "retry_after_seconds", None)
-        return max(backoff, asked or 0.0)
+        backoff: float = tenacity.wait_exponential(multiplier=first, max=most)(state)
+        asked = getattr(state.outcome.exception(), "retry_after_seconds", None) or 0.0
+        # At random, so that those who were refused together do not come back together; never sooner than was asked.
+        spread = 1 + random.random() / 2  # noqa: S311 - not for secrets
+        return max(backoff, asked) * spread
 
     def _tell(self, state: Any) -> None:
         exc = state.outcome.exception()
@@ -397,12 +360,13 @@ class _RetryingWriter(WriterLayer):
 
     def write(self, data: bytes) -> None:
         self._remember(data)
+        begun = time.monotonic()
         try:
             self.inner.write(data)
             return
         except PersistenceError as exc:
             failure = exc
-        self._layer.again("write", self._key, failure, self._anew, possible=self._can_begin_again)
+        self._layer.again("write", self._key, failure, self._anew, possible=self._can_begin_again, begun=begun)
 
     def _remember(self, data: bytes) -> None:
         if self._pieces is None:
@@ -423,11 +387,17 @@ class _RetryingWriter(WriterLayer):
             self.inner.write(data)
 
     def commit(self) -> ObjectInfo:
+        begun = time.monotonic()
         try:
             return self.inner.commit()
         except PersistenceError as exc:
             failure = exc
-        return self._layer.again("write", self._key, failure, self._commit_again, possible=self._can_commit_again)
+        again, possible = self._commit_again, self._can_commit_again
+        return self._layer.again("write", self._key, failure, again, possible=possible, begun=begun)
+
+    def abort(self) -> None:
+        self._pieces = None
+        self.inner.abort()
 
     def _can_commit_again(self) -> bool:
         return self.inner.restartable or self._can_begin_again()

@@ -100,8 +100,8 @@ class _TimedWriter(WriterLayer):
 
     def write(self, data: bytes) -> None:
         self._written += len(data)
-        # What was spooled so far may be sent by any of the calls.
-        with self._attempt.working(allowed_seconds(self._policy, self._written)):
+        # A part may have been collected from several of them; what is spooled is sent by the commit.
+        with self._attempt.working(allowed_seconds(self._policy, len(data) + 2 * self._policy.part_size)):
             self.inner.write(data)
 
     def read_back(self) -> Iterator[bytes] | None:

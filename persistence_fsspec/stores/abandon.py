@@ -107,6 +107,7 @@ class _Call:
             with self._lock:
                 self._answer = answer
                 abandoned = self._abandoned
+                self.over.set()
             if abandoned:
                 self._late(answer)
         finally:
@@ -121,6 +122,9 @@ class _Call:
     def answer(self) -> Any:
         """What came of it."""
         error, self._error = self._error, None
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # or it would keep this frame, and the frame it
         return self._answer

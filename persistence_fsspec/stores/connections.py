@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from fsspec.asyn import AsyncFileSystem
 
-from persistence_fsspec.attempt import current
+from persistence_fsspec.attempt import Attempt, current
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ConnectionFailedError,
@@ -26,6 +26,7 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores.abandon import Abandonable, in_own_thread
 from persistence_fsspec.stores.cancelling import make_cancellable
+from persistence_fsspec.stores.janitor import clean_later, employ
 
 _BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
 
@@ -75,6 +76,7 @@ class Connections:
         self._make, self._capabilities, self._heals, self._alive, self._close = make, capabilities, heals, alive, close
         self._interrupt, self._abandon = interrupt, abandon
         self._worked, self._renewed = False, 0.0
+        employ()
         self._forget()
         if ready is not None:
             self._keep(self._prepared(ready))
@@ -83,10 +85,11 @@ class Connections:
         _all.add(self)
 
     def _forget(self) -> None:
-        self._lock = threading.RLock()  # a writer that is collected while we connect gives its connection back here
-        self._gate = threading.RLock()
+        self._lock = threading.RLock()  # held for a few lines only, and never while anything is called
+        self._gate, self._connecting, self._renewing = threading.RLock(), threading.RLock(), threading.RLock()
         self._shared: Any = None
         self._idle: list[tuple[Any, float]] = []
+        self._watching: dict[int, Attempt] = {}
 
     def _keep(self, fs: Any) -> None:
         if self._capabilities.threads == "pooled":
@@ -99,7 +102,12 @@ class Connections:
         """An instance for the length of the block; replaced when the block broke its connection."""
         if self._capabilities.threads == "serial":
             with self._gate:
-                yield self._get_shared()
+                fs = self._get_shared()
+                try:
+                    yield fs
+                except OperationTimeoutError:
+                    self._shared = None  # a call that was abandoned is still inside of it
+                    raise
             self._worked = True
             return
         fs = self.acquire()
@@ -116,21 +124,33 @@ class Connections:
         """Take an instance; give it back with `release`."""
         if self._capabilities.threads != "pooled":
             return self._get_shared()
-        fs = self._take()
         attempt = current()
-        if attempt is not None:
-            attempt.watch(id(fs), lambda: self._interrupt(fs))
-        return fs
-
-    def _take(self) -> Any:
         while True:
+            if attempt is not None:
+                attempt.require_time()
             with self._lock:
                 if not self._idle:
                     break
                 fs, since = self._idle.pop()
+            self._watch(fs)
             if self._alive(fs, time.monotonic() - since):
                 return fs
-        return self._connect()
+            self.release(fs, broken=True)
+            self.close_idle()  # the others rested even longer
+        fs = self._connect()
+        self._watch(fs)
+        return fs
+
+    def _watch(self, fs: Any) -> None:
+        attempt = current()
+        if attempt is not None:
+            self._watching[id(fs)] = attempt
+            attempt.watch(id(fs), lambda: self._interrupt(fs))
+
+    def _unwatch(self, fs: Any) -> bool:
+        """Whether nobody has interrupted it, nor is about to."""
+        attempt = self._watching.pop(id(fs), None)
+        return attempt is None or attempt.unwatch(id(fs))
 
     def release(self, fs: Any, *, broken: bool = False) -> None:
         """Give an instance back.
@@ -139,9 +159,7 @@ class Connections:
             fs: From `acquire`.
             broken: Its connection is of no more use.
         """
-        attempt = current()
-        if attempt is not None:
-            attempt.unwatch(id(fs))
+        broken = not self._unwatch(fs) or broken
         with self._lock:
             if self._capabilities.threads != "pooled":
                 if broken and not self._heals and self._shared is fs:
@@ -162,7 +180,8 @@ class Connections:
 
     def __del__(self) -> None:
         """A store that nobody asks for any more is forgotten, with its connections."""
-        self.close_idle()
+        if getattr(self, "_idle", None):
+            clean_later(self.close_idle)
 
     def renew(self, error: PersistenceError, since: float) -> bool:
         """Make new instances from now on, with credentials asked for anew.
@@ -174,7 +193,7 @@ class Connections:
         Returns:
             Whether it is worth to try again: not with credentials that never worked, and that nobody can replace.
         """
-        with self._lock:
+        with self._renewing:
             if self._renewed > since:  # by another thread
                 return True
             if not isinstance(error, CredentialsExpiredError) and not self._worked:
@@ -195,7 +214,10 @@ class Connections:
         return not self._heals and kind is not None and issubclass(kind, _BROKEN)
 
     def _get_shared(self) -> Any:
-        with self._lock:
+        shared = self._shared
+        if shared is not None:
+            return shared
+        with self._connecting:
             if self._shared is None:
                 self._shared = self._connect()
             return self._shared

@@ -101,7 +101,13 @@ class FilesystemStore:
         for folder in folders:
             path = self._driver.path(folder.key)
             if folder.link:
-                path = self._driver.do("list", folder.key, self._driver.dialect.real_path)
+                try:
+                    path = self._driver.do("list", folder.key, self._driver.dialect.real_path)
+                except PersistenceError as exc:
+                    if on_error is None:
+                        raise
+                    on_error(folder.key, exc)
+                    continue
                 if path in above or path == self._driver.path(key):
                     continue
             yield from self._walk(folder.key, on_error, above=(*above, path))

@@ -287,13 +287,16 @@ class LocalWriter:
             exc.filename = str(self._target)  # the name the caller knows
             raise
         self._partial: Path | None = partial
+        self._whole = True
 
     def write(self, data: bytes) -> None:
         """Append to the partial file."""
         view = memoryview(data)
+        complete, self._whole = self._whole, False
         with self._store._translated("write", self._key):
             while view:
                 view = view[self.raw.write(view) :]
+        self._whole = complete
 
     @property
     def restartable(self) -> bool:
@@ -310,6 +313,8 @@ class LocalWriter:
         """Rename onto the target, or link to it where it must not exist."""
         try:
             with self._store._translated("write", self._key):
+                if not self._whole:
+                    raise StoreError("an earlier write failed, so this file can no longer be written whole")
                 self._finish()
                 return _info(self._key, os.stat(self._target))
         finally:

@@ -15,12 +15,14 @@ from persistence_fsspec.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     PersistenceError,
+    StoreError,
     TruncatedError,
 )
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.store import ObjectInfo, Writer
 from persistence_fsspec.stores.dialects.base import Sink
 from persistence_fsspec.stores.driver import WRITTEN_BY, Driver
+from persistence_fsspec.stores.janitor import clean_later, employ
 from persistence_fsspec.stores.partial import partial_key
 
 
@@ -58,37 +60,57 @@ class ObjectWriter:
         if_match: str | None,
         metadata: Mapping[str, str] | None,
     ) -> None:
+        employ()
         self._driver, self._key, self._size, self._metadata = driver, key, size, metadata
         self._create, self._if_match = create, if_match
         # A condition that our own lost write has already met fails the second time; this tells whose write it was.
         self._writer_id = uuid.uuid4().hex if (create or if_match) and driver.capabilities.metadata else None
-        self._tried = self._sent = self._aborted = False
+        self._tried = self._sent = self._aborted = self._failed = False
         self._committed: ObjectInfo | None = None
-        self._buffer = bytearray()
+        self._buffer: list[bytes] = []
+        self._written = 0
         self._spool: IO[bytes] | None = None
         self._sink: Sink | None = None
 
     def write(self, data: bytes) -> None:
         """Collect up to one request, then send parts, or spool where a condition needs one request."""
-        if self._spool is not None:
-            self._to_disk(self._spool, data)
-        elif self._sink is not None:
-            self._send(data)
-        else:
-            self._buffer += data
-            if len(self._buffer) > self._driver.dialect.object_part_size:
-                self._overflow()
+        self._require_whole()
+        self._written += len(data)
+        try:
+            if self._spool is not None:
+                self._to_disk(self._spool, data)
+            elif self._sink is not None:
+                self._send(data)
+            else:
+                self._buffer.append(data)
+                if self._written > self._driver.dialect.object_part_size:
+                    self._overflow()
+        except BaseException:
+            self._failed = True  # nobody knows how much of this arrived, so there is nothing to go on with
+            raise
+
+    def _require_whole(self) -> None:
+        """Bytes that got lost on the way are not to be missed in silence, whatever the caller does next."""
+        if self._failed or self._aborted:
+            raise StoreError(
+                "an earlier write failed or was given up, so this object can no longer be written whole",
+                operation="write",
+                url=self._driver.url(self._key),
+            )
 
     def _overflow(self) -> None:
-        data, self._buffer = bytes(self._buffer), bytearray()
         if self._create or self._if_match:  # conditions hold for a single request only
             self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by commit or abort
-            self._to_disk(self._spool, data)
-            return
-        with self._driver.call("write", self._key) as fs:
-            path = self._driver.path(self._key)
-            self._sink = self._driver.dialect.sink(fs, path, size=self._size, metadata=self._metadata)
-        self._send(data)
+        else:
+            with self._driver.call("write", self._key) as fs:
+                path = self._driver.path(self._key)
+                self._sink = self._driver.dialect.sink(fs, path, size=self._size, metadata=self._metadata)
+        pieces, self._buffer = self._buffer, []
+        for data in pieces:
+            if self._spool is not None:
+                self._to_disk(self._spool, data)
+            else:
+                self._send(data)
 
     def _to_disk(self, spool: IO[bytes], data: bytes) -> None:
         with translated("spool to the temporary folder", lambda: self._driver.url(self._key)):
@@ -106,7 +128,7 @@ class ObjectWriter:
     @property
     def restartable(self) -> bool:
         """As long as all bytes are still here: one request can be made again, an upload in parts cannot."""
-        return self._sent or (self._sink is None and not self._aborted)
+        return self._sent or (self._sink is None and not self._aborted and not self._failed)
 
     def commit(self) -> ObjectInfo:
         """Complete the upload, or make the one request."""
@@ -117,6 +139,7 @@ class ObjectWriter:
 
     def _commit(self) -> ObjectInfo:
         if not self._sent:
+            self._require_whole()
             self._complete()
             self._sent = True
         self._committed = self._driver.info(self._key)
@@ -138,7 +161,7 @@ class ObjectWriter:
                 raise
 
     def _write_at_once(self, fs: Any) -> None:
-        body: bytes | IO[bytes] = bytes(self._buffer)
+        body: bytes | IO[bytes] = b"".join(self._buffer)
         if self._spool is not None:
             self._spool.seek(0)
             body = self._spool
@@ -153,7 +176,7 @@ class ObjectWriter:
     def abort(self) -> None:
         """Take an unfinished upload back."""
         self._aborted = True
-        self._buffer = bytearray()
+        self._buffer = []
         sink, self._sink = self._sink, None
         if sink is not None:
             with cleaning_up():
@@ -163,7 +186,8 @@ class ObjectWriter:
             self._spool = None
 
     def __del__(self) -> None:
-        self.abort()
+        if getattr(self, "_sink", None) is not None:
+            clean_later(self.abort)
 
 
 class StagedWriter:
@@ -177,6 +201,7 @@ class StagedWriter:
     """
 
     def __init__(self, driver: Driver, key: str, *, overwrite: bool, piece: int) -> None:
+        employ()
         self._driver, self._key, self._overwrite = driver, key, overwrite
         self._direct = driver.capabilities.publish == "direct"
         self._partial = key if self._direct else partial_key(key)
@@ -184,8 +209,7 @@ class StagedWriter:
         self._fs: Any = None
         self._sink: Sink | None = None
         self._spool: IO[bytes] | None = None
-        self._staged = False
-        self._publishing = False
+        self._staged = self._publishing = self._failed = self._aborted = False
         self._committed: ObjectInfo | None = None
         self._to_discard = False
         if driver.habits.stage == "spool" or driver.capabilities.threads == "serial":
@@ -196,6 +220,7 @@ class StagedWriter:
     def _open_sink(self) -> None:
         """The sink keeps its connection until it is closed."""
         driver = self._driver
+        self._to_discard = True  # also when the answer to opening it is lost
         with translated("write", lambda: driver.url(self._key)):
             fs = driver.connections.acquire()
             try:
@@ -203,16 +228,30 @@ class StagedWriter:
             except BaseException as exc:
                 driver.connections.release(fs, broken=driver.connections.is_broken(exc))
                 raise
-        self._fs, self._to_discard = fs, True
+        self._fs = fs
 
     def write(self, data: bytes) -> None:
         """Send, or spool."""
+        self._require_whole()
         self._written += len(data)
-        with translated("write", lambda: self._driver.url(self._key)):
-            if self._spool is not None:
-                self._spool.write(data)
-            elif self._sink is not None:
-                self._sink.write(data)
+        try:
+            with translated("write", lambda: self._driver.url(self._key)):
+                if self._spool is not None:
+                    self._spool.write(data)
+                elif self._sink is not None:
+                    self._sink.write(data)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _require_whole(self) -> None:
+        """See `ObjectWriter`."""
+        if self._failed or self._aborted:
+            raise StoreError(
+                "an earlier write failed or was given up, so this object can no longer be written whole",
+                operation="write",
+                url=self._driver.url(self._key),
+            )
 
     def read_back(self) -> Iterator[bytes]:
         """Read the partial object, once all of it is at the store."""
@@ -238,6 +277,7 @@ class StagedWriter:
                 with translated("write", lambda: self._driver.url(self._key)):
                     sink.close()
             except BaseException as exc:
+                self._failed = True
                 self._give_back(broken=self._driver.connections.is_broken(exc))
                 raise
             self._give_back(broken=False)
@@ -251,7 +291,7 @@ class StagedWriter:
     @property
     def restartable(self) -> bool:
         """Once all bytes are at the store, or as long as they are still here."""
-        return self._committed is not None or self._staged or self._spool is not None
+        return self._committed is not None or (not self._failed and (self._staged or self._spool is not None))
 
     def commit(self) -> ObjectInfo:
         """See that all bytes are there, then publish."""
@@ -261,6 +301,7 @@ class StagedWriter:
             return self._commit()
 
     def _commit(self) -> ObjectInfo:
+        self._require_whole()
         self._finish()
         if not self._was_published():
             self._require_all_bytes()
@@ -284,7 +325,7 @@ class StagedWriter:
     def _require_all_bytes(self) -> None:
         arrived = self._driver.info(self._partial).size
         if arrived is not None and arrived != self._written:
-            self._staged = False  # sending the name again would not help
+            self._failed = True
             raise TruncatedError(
                 f"{arrived} bytes stand at the store of {self._written} written",
                 operation="write",
@@ -297,6 +338,7 @@ class StagedWriter:
             self._abort()
 
     def _abort(self) -> None:
+        self._aborted = True
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.abort()
@@ -315,5 +357,5 @@ class StagedWriter:
         self._driver.connections.release(fs, broken=broken)
 
     def __del__(self) -> None:
-        if hasattr(self, "_to_discard"):
-            self.abort()
+        if getattr(self, "_sink", None) is not None or getattr(self, "_to_discard", False):
+            clean_later(self.abort)

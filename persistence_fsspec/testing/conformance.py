@@ -34,6 +34,7 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import Store
+from persistence_fsspec.stores.janitor import settle
 from persistence_fsspec.testing.gate import Gated, needs
 from persistence_fsspec.testing.harness import PART_SIZE, Harness
 from persistence_fsspec.testing.strategies import NAMES, SIZES, counted
@@ -275,6 +276,7 @@ class StoreConformance(Gated):
         writer.write(b"half")
         del writer
         gc.collect()
+        settle()
 
         assert harness.raw_names() == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from dataclasses import dataclass, replace
 
 from persistence_fsspec.errors import ChecksumMismatchError, PersistenceError, TruncatedError
@@ -55,6 +56,7 @@ class CopyObject:
         try:
             size, digest, verification = retrying(self.policy, "copy", source, attempt)
         except PersistenceError as exc:
+            _forget_buffers(exc)
             return replace(outcome, attempts=len(tried), seconds=time.monotonic() - begun, error=exc)
         return replace(
             outcome,
@@ -145,3 +147,13 @@ class CopyObject:
             return "readback"
         again = self.target.stream(arrived.key, pin=arrived)
         return seen[0] if confirmed(seen, arrived.digest, again, url) else ""
+
+
+def _forget_buffers(error: BaseException) -> None:
+    """A report keeps its errors; their tracebacks would keep what every frame on the way held, buffers included."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__

@@ -16,6 +16,7 @@ import pytest
 
 from persistence_fsspec.errors import (
     ChecksumMismatchError,
+    ConflictError,
     ConnectionFailedError,
     ObjectExistsError,
     OperationTimeoutError,
@@ -39,6 +40,7 @@ PROTOCOLS = {"s3": RACES, "ftp": 0, "sftp": RACES, "webdav": RACES}
 
 HONEST = (
     ChecksumMismatchError,
+    ConflictError,  # of an append: "it cannot be known"
     ConnectionFailedError,
     OperationTimeoutError,
     ServerFailedError,

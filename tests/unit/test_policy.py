@@ -103,7 +103,7 @@ def test_memory_is_a_quarter_of_what_the_group_allows(monkeypatch, tmp_path):
 
     assert module.memory_limit() == 536870912
     assert Policy().max_memory == 128 * 1024**2
-    assert Policy(part_size=16 * 1024**2, concurrency=32).workers == 4
+    assert Policy(part_size=16 * 1024**2, concurrency=32).workers == 2
 
 
 def test_no_limit_means_the_default(monkeypatch, tmp_path):
