@@ -8,21 +8,23 @@ options; anything else is a key below the default prefix.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from persistence_fsspec import config
-from persistence_fsspec.errors import (
-    IsAFolderError,
-)
+from persistence_fsspec.errors import InvalidNameError, IsAFolderError
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, parse, tidy_key
 from persistence_fsspec.policy import Policy
+from persistence_fsspec.redaction import redact
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.opening import open_store, options_at
+
+_ONE_SLASH: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+):/(?!/)")
 
 Address = str | os.PathLike[str]
 """A URL, a local path, a key under the default prefix, or a ``UPath``."""
@@ -203,9 +205,25 @@ def default_prefix(address: Address | None, filesystem: Any, embedded: Path) -> 
     """
     if isinstance(address, str) and is_url(address):
         return parse(address)
+    if isinstance(address, str):
+        refuse_missing_slash(address)
     if filesystem is not None and not isinstance(address, os.PathLike):
         return parse(f"{protocols_of(filesystem)[0]}://{str(address or '').lstrip('/')}")
     return local(embedded if address is None else address)
+
+
+def refuse_missing_slash(name: str) -> None:
+    """A URL with one slash would be taken for a local folder, and data for it would stay on this machine unnoticed.
+
+    Raises:
+        InvalidNameError: It is such a name.
+    """
+    found = _ONE_SLASH.match(name)
+    if found and config.is_protocol(found[1].lower()):
+        raise InvalidNameError(
+            f"{redact(name)!r} has one slash where a URL has two: {redact(f'{found[1]}://{name[found.end() :]}')}",
+            hint="For a local folder of that name put ./ in front.",
+        )
 
 
 def protocols_of(filesystem: Any) -> tuple[str, ...]:

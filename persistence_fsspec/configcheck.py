@@ -172,6 +172,13 @@ def _wrong_reference(value: Any, where: str, path: Path) -> Iterator[Problem]:
         hint = 'Write { env = "NAME" }, { file = "path" } or { command = ["program", "argument"] }.'
         yield Problem(path, where, "is not quite a reference to a secret", hint)
         return
+    if SecretReference.from_table(value) is not None:
+        return
+    alone = next(iter(value)) if len(value) == 1 else ""
+    near = did_you_mean(alone, ["env", "file", "command"], 0.65) if alone and not isinstance(value[alone], Mapping) else ""
+    if near:
+        yield Problem(path, where, f"is not quite a reference to a secret: {quoted(alone)}", near)
+        return
     for name, inner in value.items():
         yield from _wrong_reference(inner, f"{where}.{quoted(name)}", path)
 

@@ -740,6 +740,8 @@ def _seconds(text: str) -> float | None:
 def _hint(kind: _ErrorType, message: str, url: str) -> str:
     if kind is AuthenticationError and _UNTRUSTED.search(message):
         return _UNTRUSTED_HINT
+    if kind is InvalidOptionError and message.startswith("Invalid endpoint"):
+        return "An endpoint begins with http:// or https://."
     if url.startswith(("file:", "memory:")):  # no credentials, no connection
         return ""
     return _HINTS.get(kind, "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from persistence_fsspec import config
-from persistence_fsspec.addresses import Address, Addresses, Place
+from persistence_fsspec.addresses import Address, Addresses, Place, refuse_missing_slash
 from persistence_fsspec.addresses import default_prefix as place_of_keys
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
@@ -675,6 +675,7 @@ class FSSpecPersistence(DataPersistence):
     def _local_place(self, address: Address) -> Place:
         """A plain string is a local path here: the source of `put`, the target of `get`."""
         if isinstance(address, str) and not is_url(address):
+            refuse_missing_slash(address)
             return self._addresses.at(local(address))
         place = self._place(address)
         if place.location.protocol != "file":

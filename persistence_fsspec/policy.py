@@ -77,6 +77,13 @@ def _read(name: str, text: str) -> Any:
         raise InvalidOptionError(f"{_variable(name)}={text!r} cannot be understood as {wanted}{more}") from None
 
 
+def _near(name: str, names: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - for who has misspelt something
+
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def _variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
@@ -88,6 +95,8 @@ def _reading_the_environment(cls: type[_Policy]) -> type[_Policy]:
 
     @functools.wraps(by_hand)
     def __init__(self: Any, **given: Any) -> None:  # noqa: N807 - it takes that place
+        for name in given.keys() - set(names):
+            raise InvalidOptionError(f"Policy has no field {name!r}{_near(name, names)}", hint=f"It has: {', '.join(names)}.")
         said = {name: os.environ.get(_variable(name), "").strip() for name in names if name not in given}
         by_hand(self, **given, **{name: _read(name, text) for name, text in said.items() if text})
 

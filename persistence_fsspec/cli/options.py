@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from persistence_fsspec.addresses import refuse_missing_slash
 from persistence_fsspec.config import canonical
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.location import is_url, local
@@ -50,7 +51,10 @@ Policies = Annotated[
 
 def address(text: str) -> str:
     """The URL of an argument: a URL stays what it is, any plain path is local, and its trailing slash keeps its meaning."""
-    return text if is_url(text) else local(text).url
+    if is_url(text):
+        return text
+    refuse_missing_slash(text)
+    return local(text).url
 
 
 def persistence_for(

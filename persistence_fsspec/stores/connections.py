@@ -30,6 +30,8 @@ from persistence_fsspec.stores.janitor import clean_later, employ
 
 _BROKEN: Final = (ConnectionFailedError, OperationTimeoutError, TruncatedError)
 
+_LOOK_SECONDS: Final = 0.2
+
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
 _used: set[str] = set()
 _inherited_use: set[str] = set()
@@ -45,6 +47,19 @@ class Maker(Protocol):
 
     def renew(self) -> bool:
         """Ask for all options again; tell whether they may differ from those before."""
+
+
+@contextlib.contextmanager
+def _in_time(lock: threading.RLock) -> Iterator[None]:
+    """Hold a lock, unless the attempt that waits for it is over before."""
+    attempt = current()
+    while not lock.acquire(timeout=_LOOK_SECONDS):
+        if attempt is not None:
+            attempt.require_time()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Connections:
@@ -101,7 +116,7 @@ class Connections:
     def lease(self) -> Iterator[Any]:
         """An instance for the length of the block; replaced when the block broke its connection."""
         if self._capabilities.threads == "serial":
-            with self._gate:
+            with _in_time(self._gate):
                 fs = self._get_shared()
                 try:
                     yield fs
@@ -217,7 +232,7 @@ class Connections:
         shared = self._shared
         if shared is not None:
             return shared
-        with self._connecting:
+        with _in_time(self._connecting):
             if self._shared is None:
                 self._shared = self._connect()
             return self._shared

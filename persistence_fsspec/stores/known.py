@@ -9,6 +9,7 @@ unknowable, and they pass.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,6 +65,18 @@ def known_options(cls: type) -> Known:
         return Known(own | more | {"skip_instance_cache"}, nested, open=_is_derived(cls), dotted=dotted)
     read = _package(cls) == "fsspec"  # fsspec's own classes hand the rest to its base class, which drops it
     return Known(own | _FSSPEC, open=not read)
+
+
+@lru_cache(maxsize=256)
+def switches(cls: type) -> Names:
+    """The options of a class that are true or false, as their defaults show."""
+    found: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and base is not object:
+            with contextlib.suppress(TypeError, ValueError):
+                parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+                found |= {p.name for p in parameters if isinstance(p.default, bool)}
+    return frozenset(found)
 
 
 def _is_derived(cls: type) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from persistence_fsspec import config
 from persistence_fsspec.config import FACTORY, UNCHECKED, Options
 from persistence_fsspec.errors import InvalidOptionError
-from persistence_fsspec.stores.known import TRANSLATED, known_options
+from persistence_fsspec.stores.known import TRANSLATED, known_options, switches
 from persistence_fsspec.stores.options import FROM_URL
 from persistence_fsspec.stores.quirks import driver_name
 from persistence_fsspec.stores.suggestions import nearest, suggestion
@@ -63,8 +63,7 @@ class _Judge:
         if self._driver == "paramiko" and name == "known_hosts" and value is not None:  # None is the dialect's to translate
             return [self._error(name, name, "did you mean 'host_key_policy'?", origin)]
         if name in self._known.names or (self._known.dotted and "." in name):
-            mapping = name in self._known.nested and isinstance(value, Mapping) and "get_client" not in options.values
-            return list(self._inside(name, value, origin)) if mapping else []
+            return self._wrong_value(name, value, origin, checked="get_client" not in options.values)
         if not self._known.open:
             return [self._error(name, name, suggestion(name, self._driver, self._known), origin)]
         near = nearest(name, self._known.names)
@@ -72,6 +71,20 @@ class _Judge:
             return [self._error(name, name, f"did you mean {near!r}?", origin)]
         self._warn(name)
         return []
+
+    def _wrong_value(self, name: str, value: Any, origin: str, *, checked: bool) -> list[InvalidOptionError]:
+        """No value is shown: it may be a secret that went into the wrong place."""
+        if name in self._known.nested and value is not None and not callable(value):
+            if not isinstance(value, Mapping):
+                return [self._misfit(name, "a mapping, such as {'name': value}", value, origin)]
+            return list(self._inside(name, value, origin)) if checked else []
+        if name in switches(self._cls) and isinstance(value, str):
+            return [self._misfit(name, "true or false", value, origin)]
+        return []
+
+    def _misfit(self, name: str, wanted: str, value: Any, origin: str) -> InvalidOptionError:
+        place = "" if origin == config.KEYWORD else f"It comes from {origin}."
+        return InvalidOptionError(f"option {name!r} for {self._protocol} is {wanted}, not {type(value).__name__}", hint=place)
 
     def _inside(self, name: str, value: Mapping[Any, Any], origin: str) -> Iterator[InvalidOptionError]:
         names = self._known.nested[name]()

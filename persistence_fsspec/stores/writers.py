@@ -38,6 +38,13 @@ def _aborting(writer: Writer) -> Iterator[None]:
         raise
 
 
+def _drop_spool(writer: ObjectWriter | StagedWriter) -> None:
+    """A temporary file of this machine is closed at once."""
+    spool: IO[bytes] | None = getattr(writer, "_spool", None)
+    if spool is not None:
+        spool.close()
+
+
 class ObjectWriter:
     """For stores that commit whole objects: small ones by one request, large ones by parts.
 
@@ -186,6 +193,7 @@ class ObjectWriter:
             self._spool = None
 
     def __del__(self) -> None:
+        _drop_spool(self)
         if getattr(self, "_sink", None) is not None:
             clean_later(self.abort)
 
@@ -220,9 +228,9 @@ class StagedWriter:
     def _open_sink(self) -> None:
         """The sink keeps its connection until it is closed."""
         driver = self._driver
-        self._to_discard = True  # also when the answer to opening it is lost
         with translated("write", lambda: driver.url(self._key)):
             fs = driver.connections.acquire()
+            self._to_discard = True  # also when the answer to opening it is lost
             try:
                 self._sink = driver.dialect.sink(fs, driver.path(self._partial), size=None, metadata=None)
             except BaseException as exc:
@@ -357,5 +365,6 @@ class StagedWriter:
         self._driver.connections.release(fs, broken=broken)
 
     def __del__(self) -> None:
+        _drop_spool(self)
         if getattr(self, "_sink", None) is not None or getattr(self, "_to_discard", False):
             clean_later(self.abort)

@@ -13,6 +13,7 @@ from persistence_fsspec.attempt import stopped_by
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.events import emit
 from persistence_fsspec.policy import Policy
+from persistence_fsspec.transfer.breaker import Breaker
 from persistence_fsspec.transfer.copy_object import CopyObject
 from persistence_fsspec.transfer.plan import Plan, Step
 from persistence_fsspec.transfer.progress import Progress
@@ -42,11 +43,23 @@ def run(plan: Plan, *, operation: str, policy: Policy, overwrite: bool, progress
     begun = time.monotonic()
     stop = threading.Event()
     copy = CopyObject(source=plan.source, target=plan.target, policy=policy, overwrite=overwrite, progress=progress, stop=stop)
+    breaker = Breaker()
+
+    def act(step: Step) -> FileOutcome:
+        url = plan.target.url(step.target_key)
+        refused = breaker.refusal(url)
+        if refused is not None:
+            key = step.info.key
+            return FileOutcome(key=key, source=plan.source.url(key), target=url, status="failed", attempts=0, error=refused)
+        outcome = copy(step)
+        breaker.note(outcome.error)
+        return outcome
+
     outcomes: list[FileOutcome] = []
     source, target = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
     emit("transfer_started", f"{operation} {source} to {target}", operation=operation, source=source, target=target)
     try:
-        for outcome in in_threads(copy, _announced(plan, progress, outcomes), policy.workers, stop):
+        for outcome in in_threads(act, _announced(plan, progress, outcomes), policy.workers, stop):
             outcomes.append(outcome)
             progress.finish(outcome.target, outcome.status)
             if outcome.error is not None:

@@ -77,11 +77,11 @@ def test_a_long_job_outlives_its_tokens(short_lived, s3_server, tree, tmp_path_f
 @pytest.mark.server("s3")
 def test_a_reference_is_looked_up_again(short_lived, monkeypatch):
     """A token that another program keeps fresh, in the environment or a file, needs no function."""
-    monkeypatch.setenv("SHORT_LIVED_TOKEN", "first")
+    monkeypatch.setenv("SHORT_LIVED_TOKEN", "token/0001/of-a-reference")
     given = options(short_lived, SecretReference(env="SHORT_LIVED_TOKEN"))
     persistence = FSSpecPersistence("s3://test-bucket/expiring", storage_options=given, policy=Policy(attempts=1))
     persistence.write_bytes("k", b"x")
-    monkeypatch.setenv("SHORT_LIVED_TOKEN", "second")
+    monkeypatch.setenv("SHORT_LIVED_TOKEN", "token/0002/of-a-reference")
     for _ in range(40):
         persistence.exists("k")
 
@@ -93,7 +93,7 @@ def test_a_reference_is_looked_up_again(short_lived, monkeypatch):
                          ids=["head", "list", "write"])  # fmt: skip
 def test_a_token_that_nobody_renews_is_an_error_of_its_name(short_lived, act):
     """Also where the answer to a HEAD cannot say why."""
-    persistence = FSSpecPersistence("s3://test-bucket/expiring", storage_options=options(short_lived, "only"))
+    persistence = FSSpecPersistence("s3://test-bucket/expiring", storage_options=options(short_lived, "token/0003/only-one"))
     persistence.write_bytes("k", b"x")
     with pytest.raises(CredentialsExpiredError, match="expired"):
         for _ in range(60):

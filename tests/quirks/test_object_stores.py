@@ -31,6 +31,7 @@ from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.dialects.base import ObjectDialect
 from persistence_fsspec.stores.dialects.gcs import GcsDialect
 from persistence_fsspec.stores.dialects.s3 import S3Dialect
+from persistence_fsspec.stores.janitor import settle
 from persistence_fsspec.stores.quirks import traits
 from tests.quirks.places import instance_of, places, put, silent_server
 from tests.servers import rest
@@ -512,6 +513,7 @@ def test_s3_an_aborted_write_removes_its_own_upload_only(s3, s3_server, small_pa
     if end == "abort":
         writer.abort()
     del writer
+    settle()
 
     mine = [key for key in uploads(s3_server) if key.startswith(s3.folder)]
     assert mine == [f"{s3.folder}/theirs"]

@@ -490,3 +490,13 @@ def test_fsspecs_configuration_is_of_all_its_protocols(monkeypatch):
     monkeypatch.setitem(fsspec.config.conf, "s3a", json.loads('{"anon": true}'))
 
     assert values("s3://b/x") == {"anon": True}
+
+
+def test_a_misspelt_reference_is_no_option(tmp_path):
+    """The driver would get a table in place of a password."""
+    file = tmp_path / "persistence.toml"
+    file.write_text('[stores.s3]\nsecret = { evn = "MINIO_SECRET" }\nclient_kwargs = { verify = false }\n')
+
+    found = validate(file)
+
+    assert [(problem.where, problem.hint) for problem in found] == [("[stores.s3] secret", "Did you mean 'env'?")]

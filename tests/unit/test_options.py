@@ -659,3 +659,19 @@ def test_protocols_say_what_is_missing_and_how_to_get_it(monkeypatch):
     assert found["box"].install == f'{sys.executable} -m pip install "persistence-fsspec[box]"'
     if found["sftp"].registered_by.startswith("sshfs "):
         assert found["sftp"].replaced == "fsspec.implementations.sftp.SFTPFileSystem"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("client_kwargs", "{'region_name': 'x'}", "a mapping"),
+        ("config_kwargs", 5, "a mapping"),
+        ("anon", "treu", "true or false"),
+        ("use_ssl", "no", "true or false"),
+    ],
+    ids=["mapping-as-text", "mapping-as-number", "misspelt-switch", "switch-as-text"],
+)
+def test_a_value_of_the_wrong_kind_is_refused(name, value, wanted):
+    """Text where the driver wants a table or a switch would do something else than it says."""
+    with pytest.raises(InvalidOptionError, match=f"option '{name}' for s3 is {wanted}"):
+        FSSpecPersistence("s3://b", storage_options={name: value}).exists("k")
