@@ -153,7 +153,12 @@ class Addresses:
         return Place(store, location, tidy_key(location.key, flat=store.capabilities.flat), None)
 
     def open(self, location: Location, options: Mapping[str, Any] | None = None) -> Store:
-        """The store at a location's root, with the options that hold at the location."""
+        """The store at a location's root, with the options that hold at the location.
+
+        Raises:
+            InvalidNameError: It has no root.
+        """
+        location.require_bucket()
         location = self._with_login(location)
         in_prefix = location.root == self.prefix.root and f"{location.key}/".startswith(f"{self.prefix.key}/")
         lazy = self.lazy_folder if in_prefix else None
@@ -195,13 +200,12 @@ class Addresses:
         return config.canonical(protocol) in {config.canonical(name) for name in names}
 
 
-def default_prefix(address: Address | None, filesystem: Any, embedded: Path) -> Location:
+def default_prefix(address: Address | None, filesystem: Any) -> Location:
     """Where keys lie.
 
     Args:
-        address: What the caller gave; a plain name is a path in *filesystem* when there is one, else a local path.
-        filesystem: A ready fsspec instance, or None.
-        embedded: Where they lie when nothing was given.
+        address: A plain name is a path in *filesystem* when there is one, else a local path.
+        filesystem: A ready fsspec instance, or None; without one there is an address.
     """
     if isinstance(address, str) and is_url(address):
         return parse(address)
@@ -209,7 +213,7 @@ def default_prefix(address: Address | None, filesystem: Any, embedded: Path) -> 
         refuse_missing_slash(address)
     if filesystem is not None and not isinstance(address, os.PathLike):
         return parse(f"{protocols_of(filesystem)[0]}://{str(address or '').lstrip('/')}")
-    return local(embedded if address is None else address)
+    return local(address or "")
 
 
 def refuse_missing_slash(name: str) -> None:

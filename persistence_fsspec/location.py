@@ -34,6 +34,11 @@ ALIASES: Final = {
 }
 """Protocols that share their options with another one."""
 
+_BUCKETS: Final = frozenset({"s3", "gs", "abfs"})
+_HOSTS: Final = frozenset({"ftp", "sftp", "smb", "webdav", "http", "hdfs", "webhdfs"})
+_NO_LOGINS: Final = frozenset({"github", "git"})
+"""Protocols whose ``a:b@c`` is something else than a login."""
+
 # Heads of a chained URL whose own path follows "://"; the rest of the chain is what they open.
 _CONTAINERS: Final = frozenset({"zip", "tar", "libarchive", "archive", "reference", "parquet"})
 # Heads that show the same paths as what they wrap.
@@ -73,6 +78,15 @@ class Location:
     key: str = ""
     query: str = ""
     userinfo: str = ""
+
+    def require_bucket(self) -> None:
+        """Of a store of buckets, refuse the place above them: a listing would be empty, and a deletion a silent nothing.
+
+        Raises:
+            InvalidNameError: No bucket is named.
+        """
+        if ALIASES.get(self.protocol, self.protocol) in _BUCKETS and self.root.endswith("://"):
+            raise InvalidNameError(f"{self.protocol}:// names no bucket", hint=f"Write {self.protocol}://BUCKET/name.")
 
     @property
     def names_folder(self) -> bool:
@@ -145,13 +159,15 @@ def parse(url: str) -> Location:
     protocol, _, rest = url.partition("://")
     protocol = protocol.lower()
     if protocol in {"file", "local"}:
-        return local(rest)
+        return local(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
     if protocol == "memory":
         return Location(protocol, "memory://", rest.lstrip("/"))
     authority, _, key = rest.partition("/")
     # Only what stands before the last "@" of the authority is a login; abfs://container@account has no password in it.
     userinfo, at, host = authority.rpartition("@")
-    if at and ":" in userinfo:
+    if ALIASES.get(protocol, protocol) in _HOSTS:
+        _refuse_port(protocol, host)
+    if at and ":" in userinfo and protocol not in _NO_LOGINS:
         authority = f"{userinfo.partition(':')[0]}@{host}"
     else:
         userinfo = ""
@@ -160,6 +176,16 @@ def parse(url: str) -> Location:
         key, _, query = key.partition("?")
         key = unquote(key.partition("#")[0])
     return Location(protocol, f"{protocol}://{authority}", key, query, userinfo)
+
+
+def _refuse_port(protocol: str, host: str) -> None:
+    """It is not shown: it may be a password."""
+    _, colon, port = host.rpartition("]")[2].partition(":")
+    if colon and not port.isdecimal():
+        raise InvalidNameError(
+            f"in this {protocol}:// URL, what stands between ':' and the next '/' is no port",
+            hint="If it is a password, spell its special characters as a URL does (/ is %2F, @ is %40), or give it as an option.",
+        )
 
 
 def _parse_chain(head: str, inner: str, rest: str) -> Location:

@@ -86,9 +86,8 @@ class FSSpecPersistence(DataPersistence):
             default_prefix, upath_options = taken
             if storage_options is None and upath_options:
                 storage_options = upath_options
-        embedded = Path.cwd() / EMBEDDED
-        self._prefix = place_of_keys(default_prefix, filesystem, embedded / "data")
-        self._lazy_folder = embedded if default_prefix is None and filesystem is None else None
+        self._lazy_folder = Path.cwd() / EMBEDDED if default_prefix is None and filesystem is None else None
+        self._prefix = place_of_keys(self._lazy_folder / "data" if self._lazy_folder else default_prefix, filesystem)
         given = None if default_prefix is None else str(default_prefix)
         super().__init__(name=name, default_prefix=self._prefix.url if self._prefix.userinfo else given)
         config.check_options(storage_options, None if self._lazy_folder else self._prefix.protocol)

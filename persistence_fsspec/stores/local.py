@@ -21,6 +21,7 @@ from persistence_fsspec.errors import (
     IsAFolderError,
     NotAFolderError,
     ObjectExistsError,
+    PermissionDeniedError,
     PersistenceError,
     StoreError,
     UnsupportedPersistenceOp,
@@ -219,6 +220,12 @@ class LocalStore:
     def _make_ready(self) -> None:
         if self._lazy_folder is None:
             return
+        for folder in (self._lazy_folder, self._lazy_folder / "data"):
+            if folder.is_symlink():  # perhaps somebody else's, in a repository that was cloned
+                raise PermissionDeniedError(
+                    f"{folder} is a link, and what is stored in it would go elsewhere",
+                    hint="Give that place as default_prefix if you mean it.",
+                )
         self._lazy_folder.mkdir(parents=True, exist_ok=True)
         ignore = self._lazy_folder / ".gitignore"
         if not ignore.exists():

@@ -132,3 +132,34 @@ def test_a_double_colon_alone_is_no_url():
     """Only known chains begin one."""
     assert not is_url("a::b")
     assert is_url("zip::s3://b/x")
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3:///bucket/x", "gs://", "gcs:///b", "abfs:///c", "az://"])
+def test_a_bucket_has_to_be_named(url):
+    """Without one a listing would be empty, and a deletion a silent nothing."""
+    with pytest.raises(InvalidNameError, match="names no bucket"):
+        FSSpecPersistence(url).exists("x")
+
+
+@pytest.mark.parametrize("url", ["ftp://me:pass/word@h/x", "sftp://me:hunter2", "https://h:80a/x", "smb://[::1]:x/y"])
+def test_what_is_no_port_is_refused_and_not_shown(url):
+    """It is a password with a slash in it, more often than not."""
+    with pytest.raises(InvalidNameError, match="is no port") as caught:
+        parse(url)
+    assert url.partition("://")[2].partition("/")[0] not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:80/x", "http://[::1]/x", "ftp://me@h:21/x", "s3://arn:aws:s3:eu:1:accesspoint/x"])
+def test_what_only_looks_odd_is_fine(url):
+    """IPv6 addresses, and the names of access points."""
+    assert parse(url).key in {"x", ""} or parse(url).key.endswith("x")
+
+
+def test_localhost_means_this_machine():
+    """RFC 8089 allows it to be said."""
+    assert parse("file://localhost/tmp/x") == parse("file:///tmp/x")
+
+
+def test_a_repository_of_github_is_no_login():
+    """fsspec's own way to name one."""
+    assert parse("github://org:repo@main/README.md").userinfo == ""

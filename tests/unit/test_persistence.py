@@ -17,6 +17,7 @@ from persistence_fsspec import (
     FSSpecPersistence,
     InvalidOptionError,
     ObjectNotFoundError,
+    PermissionDeniedError,
     Policy,
     TransferError,
     UnsupportedPersistenceOp,
@@ -432,3 +433,25 @@ def test_every_protocol_of_fsspec_is_supported():
         assert DataPersistencePlugins.is_supported_protocol(f"{protocol}://")
         assert DataPersistencePlugins.find_plugin(f"{protocol}://x") is FSSpecPersistence
     assert not DataPersistencePlugins.is_supported_protocol("nope://")
+
+
+def test_the_embedded_default_follows_no_link(tmp_path, monkeypatch):
+    """A repository that was cloned does not decide where data goes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "victim").mkdir()
+    (tmp_path / ".persistence").mkdir()
+    (tmp_path / ".persistence" / "data").symlink_to(tmp_path / "victim")
+
+    with pytest.raises(PermissionDeniedError, match="is a link"):
+        FSSpecPersistence().write_bytes("authorized_keys", b"x")
+    assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_a_working_folder_that_is_gone_matters_only_where_it_is_used(tmp_path, monkeypatch):
+    """A URL needs none."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert FSSpecPersistence("memory://x").url("k") == "memory://x/k"
