@@ -20,7 +20,7 @@ from typing import Any, Final
 from fsspec.registry import known_implementations, registry
 
 from persistence_fsspec.errors import InvalidOptionError
-from persistence_fsspec.location import ALIASES
+from persistence_fsspec.location import ALIASES, is_chain
 
 StorageOptions = Mapping[str, Any] | Callable[[str], Mapping[str, Any]] | None
 
@@ -108,13 +108,25 @@ def checked_shape(options: Any, origin: str) -> Mapping[str, Any]:
 
 
 def canonical(protocol: str) -> str:
-    """The protocol whose options this one shares.
+    """The protocol under whose name this one's stores are known; see `sharing` for their options.
 
     Examples:
         >>> canonical("s3a"), canonical("ftp")
         ('s3', 'ftp')
     """
     return ALIASES.get(protocol, protocol)
+
+
+def sharing(protocol: str) -> str:
+    """The protocol whose options this one shares.
+
+    That is `canonical`, but for ``https``: what is meant for it must not be sent in the clear, so ``http`` has its own.
+
+    Examples:
+        >>> sharing("s3a"), sharing("https"), sharing("http")
+        ('s3', 'https', 'http')
+    """
+    return protocol if protocol == "https" else canonical(protocol)
 
 
 def chain(url: str) -> list[tuple[str, str]]:
@@ -125,7 +137,7 @@ def chain(url: str) -> list[tuple[str, str]]:
         [('simplecache', 'simplecache://'), ('s3', 's3://b/x')]
     """
     links = []
-    for link in url.split("::"):
+    for link in url.split("::") if is_chain(url) else [url]:
         bare = "://" not in link and is_protocol(link)
         whole = link if "://" in link else f"{link}://" if bare else f"file://{link}"
         links.append((whole.partition("://")[0].lower(), whole))
@@ -164,14 +176,14 @@ def resolve_options(given: StorageOptions, url: str, protocol: str, default_prot
     if _is_nested(options):
         own = dict(_of_protocol(options, protocol))
         return {**own, **{link: found for link in behind if (found := _of_protocol(options, link))}}
-    if callable(given) or default_protocol is None or canonical(default_protocol) == canonical(protocol):
+    if callable(given) or default_protocol is None or sharing(default_protocol) == sharing(protocol):
         return dict(options)
-    return {link: options for link in behind if canonical(link) == canonical(default_protocol)}
+    return {link: options for link in behind if sharing(link) == sharing(default_protocol)}
 
 
 def _of_protocol(options: Mapping[str, Any], protocol: str) -> Mapping[str, Any]:
-    wanted = canonical(protocol)
-    found: Mapping[str, Any] = next((value for name, value in options.items() if canonical(name) == wanted), {})
+    wanted = sharing(protocol)
+    found: Mapping[str, Any] = next((value for name, value in options.items() if sharing(name) == wanted), {})
     return found
 
 

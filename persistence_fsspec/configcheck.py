@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,58 +13,43 @@ from persistence_fsspec.configtables import (
     CONFIG_VARIABLE,
     Problem,
     config_file,
-    did_you_mean,
     display,
     header_of,
+    printable,
     quoted,
-    referenced,
     take_apart,
 )
 from persistence_fsspec.errors import InvalidNameError, InvalidOptionError
 from persistence_fsspec.location import is_url, parse
-from persistence_fsspec.secret import SecretReference
+from persistence_fsspec.secret import SecretReference, referenced
+from persistence_fsspec.spelling import POSSIBLE, did_you_mean, nearest
 
-HARMLESS: Final = frozenset(
+TUNING: Final = frozenset(
     {
-        "auto_mkdir",
         "batch_size",
         "block_size",
         "blocksize",
         "buffer_size",
-        "cache_check",
-        "cache_regions",
         "cache_size",
-        "cache_timeout",
         "cache_type",
-        "check_files",
         "chunk_size",
-        "consistency",
         "default_block_size",
         "default_cache_type",
         "default_fill_cache",
-        "default_location",
-        "encoding",
-        "expiry_time",
         "fixed_upload_size",
-        "listings_expiry_time",
-        "local_expiry_check",
         "max_block",
         "max_concurrency",
         "max_gap",
-        "max_paths",
         "max_sessions",
         "mrd_pool_cache_size",
-        "replication",
-        "requester_pays",
-        "same_names",
-        "simple_links",
-        "use_listings_cache",
-        "version_aware",
     }
 )
-"""What the file in the working folder may say: tuning. Nothing of it names a host, a credential or what to trust."""
+"""What the file in the working folder may say: how many and how much at once.
 
-_REGION: Final = re.compile(r"[A-Za-z0-9-]+")
+Nothing of it names a host, a credential or what to trust, costs money, or changes what is read and written.
+"""
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def problems(data: Mapping[str, Any], path: Path, *, own: bool) -> Iterator[Problem]:
@@ -74,7 +58,7 @@ def problems(data: Mapping[str, Any], path: Path, *, own: bool) -> Iterator[Prob
     Args:
         data: From `load`.
         path: Of the file.
-        own: Whether it is the user's own; otherwise only `HARMLESS` options may stand in it.
+        own: Whether it is the user's own; otherwise only `TUNING` options may stand in it.
     """
     for name in data:
         if name not in {"stores", "profiles"}:
@@ -89,9 +73,9 @@ def problems(data: Mapping[str, Any], path: Path, *, own: bool) -> Iterator[Prob
 
 
 def _top_level_hint(name: str) -> str:
-    near = difflib.get_close_matches(name, ["stores", "profiles"], 1)
-    if near:
-        return f"Did you mean [{near[0]}.…]?"
+    near = nearest(name, ["stores", "profiles"], POSSIBLE)
+    if near is not None:
+        return f"Did you mean [{near}.…]?"
     if is_url(name) or is_protocol(name):
         return f"Did you mean {header_of('stores', name)}?"
     return 'A file holds tables [stores.PROTOCOL], [stores."PROTOCOL://…"] and [profiles.NAME.PROTOCOL].'
@@ -137,11 +121,11 @@ def _wrong_name(name: str, header: str, path: Path) -> Problem | None:
     if is_protocol(protocol):
         return None
     near = did_you_mean(protocol, known_protocols(), 0.75)  # otherwise a driver may be registered later
-    return Problem(path, header, f"no driver is known for {protocol}://", near) if near else None
+    return Problem(path, header, f"no driver is known for {printable(protocol)}://", near) if near else None
 
 
 def _wrong_option(option: str, value: Any, header: str, path: Path, *, own: bool) -> Iterator[Problem]:
-    where = f"{header} {option}"
+    where = f"{header} {quoted(option)}"
     if own:
         if option == UNCHECKED and not isinstance(value, Mapping):
             yield Problem(path, where, "is not a table of options", "Write unchecked = { name = value }.")
@@ -155,13 +139,12 @@ def _wrong_option(option: str, value: Any, header: str, path: Path, *, own: bool
         except InvalidOptionError as exc:
             yield Problem(path, where, exc.message, exc.hint)
         return
-    if option == "client_kwargs" and isinstance(value, Mapping):
-        for name, inner in value.items():
-            region = name == "region_name" and isinstance(inner, str) and _REGION.fullmatch(inner)
-            if not region:
-                yield _not_here(f"{where}.{name}", path)
-    elif option not in HARMLESS or isinstance(value, Mapping | list):
+    if option not in TUNING:
         yield _not_here(where, path)
+    elif not (isinstance(value, (int, float)) or (isinstance(value, str) and _WORD.fullmatch(value))):
+        yield Problem(
+            path, where, "takes a number, true or false, or a word of letters and digits in a file of the working folder"
+        )
 
 
 def _wrong_reference(value: Any, where: str, path: Path) -> Iterator[Problem]:
@@ -187,6 +170,7 @@ def _not_here(where: str, path: Path) -> Problem:
     return Problem(
         path,
         where,
-        "a file in the working folder may only tune: whoever wrote it must not decide where to connect, as whom, or what to trust",
+        "a file in the working folder may only tune: whoever wrote it must not decide where to connect, as whom, what to trust, "
+        "or what is read",
         f"Move it to {display(config_file())}, or say {CONFIG_VARIABLE}={CONFIG_NAME} if this file is your own.",
     )

@@ -15,36 +15,41 @@ The table with the longest prefix holds alone. It is never mixed with a
 shorter one, so that one store's credentials never meet another's endpoint.
 
 Two files are read. The user's own may hold anything. The one in the working
-folder may come with a repository that somebody else wrote, so it holds nothing
-that says where to connect, as whom, or what to trust.
+folder may come with a repository that somebody else wrote, so it only tunes:
+it says how many and how much at once (`configcheck.TUNING`), as numbers and
+words, and nothing of where to connect, as whom, what to trust or what is read.
+It may tune a profile, and define none: there is one only if the user's own file
+has it.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from persistence_fsspec.config import OptionSource
 from persistence_fsspec.configcheck import problems
 from persistence_fsspec.configtables import (
+    CONFIG_NAME,
     CONFIG_VARIABLE,
     PROFILE_VARIABLE,
     Problem,
     candidates,
     config_file,
-    did_you_mean,
     display,
     header_of,
     quoted,
-    referenced,
     take_apart,
 )
 from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.secret import referenced
+from persistence_fsspec.spelling import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ class Table:
     Attributes:
         header: As it stands in the file: ``[stores.s3]``.
         name: Protocol or URL prefix.
-        protocol: Canonical.
-        segments: What a URL must begin with, host first.
+        protocol: As in `sharing`.
+        segments: What a URL must begin with, from `take_apart`.
         options: Secrets are references.
     """
 
@@ -97,11 +102,11 @@ def file_sources(url: str, profile: str | None = None) -> list[OptionSource]:
         At most one source for each file, the most important first.
 
     Raises:
-        InvalidOptionError: A file is wrong, or no file has the profile.
+        InvalidOptionError: A file is wrong, or the user's own does not have the profile.
     """
     files = [found for path, own in candidates() if (found := read(path, own=own)) is not None]
     chosen = chosen_profile(profile)
-    if chosen is not None and not any(chosen in file.profiles for file in files):
+    if chosen is not None and not any(file.own and chosen in file.profiles for file in files):
         raise _no_such_profile(chosen, files)
     sources = []
     for file in files:
@@ -118,13 +123,15 @@ def chosen_profile(profile: str | None) -> str | None:
 
 
 def _no_such_profile(profile: str, files: list[ConfigFile]) -> InvalidOptionError:
-    own = config_file()
-    if not files:
-        return InvalidOptionError(f"profile {profile!r} is asked for, and {display(own)} does not exist")
-    names = sorted({name for file in files for name in file.profiles})
-    hint = did_you_mean(profile, names) or f"Add a table [profiles.{profile}.s3] to {display(own)}."
-    looked = " and ".join(display(file.path) for file in files)
-    return InvalidOptionError(f"{looked} has no profile {profile!r}; it has: {', '.join(names) or 'none'}", hint=hint)
+    path, own = config_file(), next((file for file in files if file.own), None)
+    stray = f" The one in the working folder's {CONFIG_NAME} does not count." if any(profile in f.profiles for f in files) else ""
+    add = f"Add a table [profiles.{quoted(profile)}.s3] to {display(path)}."
+    if own is None:
+        return InvalidOptionError(f"profile {profile!r} is asked for, and {display(path)} does not exist", hint=f"{add}{stray}")
+    names = sorted(own.profiles)
+    has = ", ".join(quoted(name) for name in names) or "none"
+    hint = did_you_mean(profile, names) or add
+    return InvalidOptionError(f"{display(path)} has no profile {profile!r}; it has: {has}", hint=f"{hint}{stray}")
 
 
 def _longest(tables: tuple[Table, ...], url: str) -> Table | None:
@@ -139,12 +146,17 @@ def _begins(segments: tuple[str, ...], table: Table) -> bool:
     wanted = table.segments
     if segments[: len(wanted)] == wanted:
         return True
-    # A table that names no user is for every user; abfs://container@account has no user in it.
+    # A table that names no user is for every user; abfs://container@account has no user in it. Segments begin with the
+    # authority, so that an "@" in the name of a folder is none of this.
     anybody = bool(wanted) and bool(segments) and "@" not in wanted[0] and table.protocol != "abfs"
     return anybody and (segments[0].rpartition("@")[2], *segments[1 : len(wanted)]) == wanted
 
 
 # --- reading a file ---------------------------------------------------------------------------------------------------
+
+_LARGEST: Final = 1024 * 1024
+_DOTS: Final = 100
+_DEEPEST: Final = 32
 
 _read: dict[tuple[Path, bool], tuple[tuple[int, int], ConfigFile]] = {}
 
@@ -190,22 +202,69 @@ def load(path: Path) -> Mapping[str, Any]:
     """The tables of a file as they stand there.
 
     Raises:
-        InvalidOptionError: It cannot be read, or is not TOML.
+        InvalidOptionError: It cannot be read, is no regular file or a huge one, or is not TOML.
     """
+    try:
+        return _parsed(_content(path).decode("utf-8"), path)
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
+    except UnicodeDecodeError as exc:
+        raise Problem(path, "", f"is not UTF-8, which TOML is (byte {exc.start})").error() from exc
+
+
+def _content(path: Path) -> bytes:
+    """All that stands in a file; the null device is an empty one.
+
+    Whoever wrote a repository may have put anything under the name: a pipe that nobody writes to, a device without end, the
+    program's own standard input. Nothing but a regular file is read, and none is waited for.
+
+    Raises:
+        InvalidOptionError: It is something else, or larger than `_LARGEST`.
+    """
+    if str(path) == os.devnull:
+        return b""
+    _require_regular(path, os.stat(path))  # opening a device may do something by itself
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        _require_regular(path, os.fstat(file.fileno()))
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise Problem(path, "", f"is larger than {_LARGEST // 1024} KiB").error()
+    return content
+
+
+def _require_regular(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+        raise Problem(path, "", f"cannot be read: it is {what}, not a file").error()
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    """Refuses what a parser takes minutes for (``a.a.a.a…``), and what would fill the stack of who looks through it."""
     if sys.version_info >= (3, 11):
         import tomllib  # noqa: PLC0415 - only who has a file pays for reading it
     else:
         import tomli as tomllib  # noqa: PLC0415
 
+    dotted = any(line.count(".") > _DOTS and not line.lstrip().startswith("#") for line in text.splitlines())
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-    except UnicodeDecodeError as exc:
-        raise Problem(path, "", f"is not UTF-8, which TOML is (byte {exc.start})").error() from exc
+        data: dict[str, Any] = {} if dotted else tomllib.loads(text)
+    except RecursionError:
+        dotted = True
     except tomllib.TOMLDecodeError as exc:
         raise Problem(path, "", f"is not TOML: {_without_values(exc)}").error() from None
+    if dotted or _is_deeper(data, _DEEPEST):
+        text = f"is not TOML of options: more than {_DEEPEST} tables in one another, or {_DOTS} dots in a line"
+        raise Problem(path, "", text).error()
     return data
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    level: list[Any] = [value]
+    for _ in range(levels):
+        nested = [one.values() if isinstance(one, Mapping) else one for one in level if isinstance(one, (Mapping, list))]
+        level = [inner for one in nested for inner in one]
+    return any(isinstance(one, (Mapping, list)) for one in level)
 
 
 def _unreadable(path: Path, exc: OSError) -> InvalidOptionError:

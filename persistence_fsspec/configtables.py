@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from persistence_fsspec.config import canonical
+from persistence_fsspec.config import sharing
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.location import is_url, parse
 from persistence_fsspec.redaction import redact
-from persistence_fsspec.secret import SecretReference
 
 CONFIG_VARIABLE: Final = "PERSISTENCE_FSSPEC_CONFIG"
 PROFILE_VARIABLE: Final = "PERSISTENCE_FSSPEC_PROFILE"
 CONFIG_NAME: Final = "persistence.toml"
+# The drivers' own, when a URL names none.
+_PORTS: Final = {"ftp": 21, "sftp": 22, "http": 80, "https": 443, "smb": 445}
 # What platformdirs looks at, on one system or another.
 _DECIDING: Final = (CONFIG_VARIABLE, "HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA", "USERPROFILE")
 
@@ -79,7 +79,7 @@ def is_needless(profile: str | None) -> bool:
     """Whether there is nothing to read, and nobody asks for it. Most people have no file, and every operation asks."""
     if profile or os.environ.get(PROFILE_VARIABLE) or os.environ.get(CONFIG_VARIABLE):
         return False
-    return stamp_of(config_file()) is None and stamp_of(f"{os.getcwd()}/{CONFIG_NAME}") is None
+    return stamp_of(config_file()) is None and stamp_of(CONFIG_NAME) is None
 
 
 def stamp_of(path: str | Path) -> tuple[int, ...] | None:
@@ -94,30 +94,36 @@ def stamp_of(path: str | Path) -> tuple[int, ...] | None:
 def display(path: Path) -> str:
     """A path for people: ``~`` for the home."""
     try:
-        return f"~/{path.relative_to(Path.home()).as_posix()}"
+        return printable(f"~/{path.relative_to(Path.home()).as_posix()}")
     except (ValueError, RuntimeError):
-        return str(path)
+        return printable(str(path))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
 def take_apart(name: str) -> tuple[str, tuple[str, ...]]:
-    """The canonical protocol, then host and folders. Doubled slashes count once, so that no spelling slips past a table."""
+    """What tables and URLs are compared by: the protocol, then authority and folders.
+
+    Doubled slashes count once, and a port that goes without saying not at all, so that no spelling slips past a table.
+
+    Returns:
+        The protocol as in `sharing`, and the parts, the authority first, which is empty where there is none; of a bare
+        protocol nothing.
+
+    Examples:
+        >>> take_apart("sftp://me@Host:22/data//x"), take_apart("file:///data"), take_apart("s3a")
+        (('sftp', ('me@host', 'data', 'x')), ('file', ('', 'data')), ('s3', ()))
+    """
     if not is_url(name):
-        return canonical(name.lower()), ()
+        return sharing(name.lower()), ()
     location = parse(name)
-    protocol = canonical(location.protocol)
+    protocol = sharing(location.protocol)
     authority = location.root.partition("://")[2].lower()
+    if protocol in _PORTS:
+        authority = authority.removesuffix(":").removesuffix(f":{_PORTS[protocol]}")
     parts = [part for part in location.key.split("/") if part]
-    return protocol, tuple([authority, *parts] if authority else parts)
-
-
-def referenced(value: Any) -> Any:
-    """A value with its secrets as references."""
-    if isinstance(value, Mapping):
-        return SecretReference.from_table(value) or {name: referenced(item) for name, item in value.items()}
-    return [referenced(item) for item in value] if isinstance(value, list) else value
+    return protocol, (authority, *parts) if authority or parts else ()
 
 
 def header_of(above: str, name: str) -> str:
@@ -126,13 +132,20 @@ def header_of(above: str, name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A part of a header, in quotes where TOML needs them, and without credentials."""
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else f'"{redact(name)}"'
+    r"""A part of a header or the name of an option, in quotes where TOML needs them, and without credentials.
+
+    Examples:
+        >>> quoted("s3"), quoted("s3://b"), quoted("red\x1b[31m")
+        ('s3', '"s3://b"', '"red\\u001b[31m"')
+    """
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return name
+    text = redact(name).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(text)}"'
 
 
-def did_you_mean(name: str, names: list[str], cutoff: float = 0.6) -> str:
-    """A question, or nothing when no name is near."""
-    import difflib  # noqa: PLC0415 - for who has misspelt something
-
-    near = difflib.get_close_matches(name, names, 1, cutoff)
-    return f"Did you mean {near[0]!r}?" if near else ""
+def printable(text: str) -> str:
+    """A text of somebody else's, with the characters that steer a terminal as TOML escapes them."""
+    return "".join(
+        one if one.isprintable() else f"\\u{ord(one):04x}" if ord(one) < 1 << 16 else f"\\U{ord(one):08x}" for one in text
+    )

@@ -56,6 +56,16 @@ def is_url(name: str) -> bool:
     return "://" in name or bool(_CHAIN.match(name))
 
 
+def is_chain(url: str) -> bool:
+    """Whether it is a chained URL; two colons alone also stand in an IPv6 address.
+
+    Examples:
+        >>> is_chain("zip://a::s3://b/c.zip"), is_chain("ftp://[::1]/x")
+        (True, False)
+    """
+    return bool(_CHAIN.match(url))
+
+
 def is_local_path(name: str) -> bool:
     """Whether a plain string names a local file: it begins with ``/``, ``~`` or a drive letter."""
     return name.startswith(("/", "~")) or bool(_DRIVE.match(name))
@@ -107,7 +117,7 @@ class Location:
         """The URL, without a password; it can be handed back to the same persistence."""
         key = quote(self.key, safe="/~!$&'()*+,;=:@-._") if ALIASES.get(self.protocol, self.protocol) == "http" else self.key
         query = f"?{self.query}" if self.query else ""
-        head, colons, rest = self.root.partition("::")
+        head, colons, rest = self.root.partition("::") if is_chain(self.root) else (self.root, "", "")
         if colons and head.endswith("://"):
             return f"{head}{key}::{rest}{query}"
         if colons and not head.endswith("://"):

@@ -28,7 +28,7 @@ from persistence_fsspec.location import is_local_path, is_url, local, parse, url
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import redact, redact_places
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
-from persistence_fsspec.secret import check_portable, filesystem_secrets, option_secrets, rebuilt
+from persistence_fsspec.sensitive import check_portable, filesystem_secrets, option_secrets, rebuilt
 from persistence_fsspec.store import ObjectInfo, Store
 from persistence_fsspec.transfer.engine import run
 from persistence_fsspec.transfer.plan import Patterns, Plan, matcher
@@ -552,8 +552,11 @@ class FSSpecPersistence(DataPersistence):
         place = self._place(path).require_object()
         place.store.append(place.key, bytes(data))
 
-    def delete(self, path: Address, *, recursive: bool = False, missing_ok: bool = False) -> None:
+    def delete(self, path: Address, *, recursive: bool = False, missing_ok: bool = False) -> int:
         """Delete a file, or with *recursive* a folder and everything below.
+
+        Returns:
+            How many objects are gone; folders are not counted.
 
         Raises:
             ObjectNotFoundError: It is not there, unless *missing_ok*.
@@ -564,29 +567,31 @@ class FSSpecPersistence(DataPersistence):
         try:
             info = place.store.info(place.key)
         except ObjectNotFoundError:
-            self._delete_dangling(place, missing_ok=missing_ok)
-            return
+            return self._delete_dangling(place, missing_ok=missing_ok)
+        gone = 0
         flat = place.store.capabilities.flat
         if not info.is_folder or info.link:
             place.store.delete(place.key)
+            gone = 1
             if not (recursive and flat):  # there, an object and a tree may share a name
-                return
+                return gone
         elif not recursive:
             raise IsAFolderError(
                 "is a folder", operation="delete", url=place.url, hint="recursive=True deletes it with everything in it."
             )
         if not place.key:
             raise InvalidNameError("the root of a store is never deleted", operation="delete", url=place.url)
-        delete_tree(place.store, place.key, self._policy)
+        return gone + delete_tree(place.store, place.key, self._policy)
 
-    def _delete_dangling(self, place: Place, *, missing_ok: bool) -> None:
+    def _delete_dangling(self, place: Place, *, missing_ok: bool) -> int:
         """A link that leads nowhere is not found, and can be deleted all the same."""
         if place.store.capabilities.folders and place.store.capabilities.write:
             with contextlib.suppress(ObjectNotFoundError, NotAFolderError):
                 place.store.delete(place.key)
-                return
+                return 1
         if not missing_ok:
             raise ObjectNotFoundError("not found", operation="delete", url=place.url)
+        return 0
 
     def sign(self, path: Address, expires_seconds: int = 3600) -> str:
         """A URL that reads one object without credentials.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.spelling import POSSIBLE, nearest
 
 Verify = Literal["size", "digest", "readback"]
 _Policy = TypeVar("_Policy")
@@ -77,13 +78,6 @@ def _read(name: str, text: str) -> Any:
         raise InvalidOptionError(f"{_variable(name)}={text!r} cannot be understood as {wanted}{more}") from None
 
 
-def _near(name: str, names: list[str]) -> str:
-    import difflib  # noqa: PLC0415 - for who has misspelt something
-
-    near = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _variable(name: str) -> str:
     return f"{_PREFIX}{name.upper()}"
 
@@ -96,7 +90,9 @@ def _reading_the_environment(cls: type[_Policy]) -> type[_Policy]:
     @functools.wraps(by_hand)
     def __init__(self: Any, **given: Any) -> None:  # noqa: N807 - it takes that place
         for name in given.keys() - set(names):
-            raise InvalidOptionError(f"Policy has no field {name!r}{_near(name, names)}", hint=f"It has: {', '.join(names)}.")
+            near = nearest(name, names, POSSIBLE)
+            question = "" if near is None else f"; did you mean {near!r}?"
+            raise InvalidOptionError(f"Policy has no field {name!r}{question}", hint=f"It has: {', '.join(names)}.")
         said = {name: os.environ.get(_variable(name), "").strip() for name in names if name not in given}
         by_hand(self, **given, **{name: _read(name, text) for name, text in said.items() if text})
 

@@ -24,12 +24,21 @@ MASK: Final = "***"
 
 # --- secrets known by their place ---------------------------------------------
 
-# "me:" and all up to the last "@" before the path. Passwords are often pasted as they are, with "@", ":" and even "/"
-# in them; host:8080/x@y, C:/x@y and [::1]:80/x@y are no logins.
-_USERINFO: Final = r"(?<=://)[^\s/:@\[]*:(?!\d+[/?#])(?:[^\s/]*@|(?!/)[^\s@]*@)"
+# A number before the path that is a port; "9/" is rather the beginning of a password that was pasted as it is.
+_PORT: Final = r"(?:2[0-3]|8[01]|88|139|389|443|445|548|631|9[89]\d|\d{4,5})[/?#]"
+_IPV6: Final = r"\[[\da-fA-F:.]*:[\da-fA-F:.]*(?:%\w+)?\]"
+# "me:" and all up to the last "@" before the path. Users of hosted servers have an "@" in their names, and passwords are
+# often pasted as they are, with "@", ":" and even "/" in them. host:8080/x@y, C:/x@y, me@[::1]:80/x@y, github://me:repo@main
+# and a::ftp://x (the next link of a chain) are no logins.
+_USERINFO: Final = rf"""(?x)
+    (?<= :// ) (?<! \bgithub:// ) (?<! \bgit:// )
+    (?! (?: [^\s/:]* @ )? {_IPV6} )
+    [^\s/:]* : (?! {_PORT} | :[A-Za-z][A-Za-z0-9+.\-]*:(?:/|:) )
+    (?: [^\s/]*@ | (?!/) [^\s@]*@ (?: [^\s/@]*@ )* )
+    """
 # On the web a name alone before "@" is more often a token than a user.
 _WEB: Final = r"(?:https?|webdavs?|davs?)://"
-_WEB_LOGIN: Final = rf"(?i)({_WEB})[^\s/?#@\"'<>\[\]]+@"
+_WEB_LOGIN: Final = rf"(?i)({_WEB})[^\s/?#\"'<>\[\]]+@"
 # A URL may hold single quotes, so one ends the value only where a text goes on behind it.
 _QUERY_CHARACTER: Final = r"""(?: [^\s"'<>] | ' (?! [,;:.)\]}>]* (?:\s|$) ) )"""
 _WEB_QUERY: Final = rf"""(?ix) ({_WEB} [^\s"'<>?]* \?) ({_QUERY_CHARACTER}+)"""
@@ -78,7 +87,7 @@ _HEADER: Final = r"""(?ix)
     """
 _BEARER: Final = r"(?i)\b(bearer|basic|negotiate)\s+(?=[^\s\"']*[\d=])[\w.~+/=-]{12,}"
 # Every pattern above needs one of these; most texts have none.
-_SUSPICIOUS: Final = re.compile(
+_TELLTALES: Final = re.compile(
     r"(?i)[@?=]|cookie|authorization|bearer|basic|negotiate|(?:token|secret|passw(?:or)?d|key|phrase|sig\w*)\\?['\":]"
 )
 
@@ -100,13 +109,32 @@ def redact_places(text: str) -> str:
         >>> redact_places("{'password': 'x'} for https://token@host")
         "{'password': ***} for https://***@host"
     """
-    if not _SUSPICIOUS.search(text):
+    if not _TELLTALES.search(text):
         return text
     # The patterns are strings: re compiles them when the first text needs them, which most programs never have.
     text = re.sub(_WEB_LOGIN, rf"\1{MASK}@", re.sub(_USERINFO, f"{MASK}@", text))
     text = re.sub(_WEB_QUERY, lambda found: found[1] + redact_query(found[2]), text)
     text = re.sub(_MAPPED_SECRET, rf"\1{MASK}", re.sub(_HEADER, rf"\1{MASK}", text))
     return re.sub(_BEARER, rf"\1 {MASK}", re.sub(_NAMED_SECRET, rf"\1{MASK}", text))
+
+
+def redact_address(address: str) -> str:
+    """As `redact`, of what is known to be the address of a server or a proxy, which need not begin with ``http://``.
+
+    Examples:
+        >>> redact_address("me:secret@proxy.corp:3128")
+        '***@proxy.corp:3128'
+    """
+    return redact(address) if "://" in address else _redact_bare_address(_protected.hide(address))
+
+
+def is_open_address(address: str) -> bool:
+    """Whether the address of a server or a proxy says nothing but where it is: no login, and no signature."""
+    return (redact_places(address) if "://" in address else _redact_bare_address(address)) == address
+
+
+def _redact_bare_address(address: str) -> str:
+    return redact_places(f"https://{address}").removeprefix("https://")
 
 
 def redact_query(query: str) -> str:
@@ -179,8 +207,11 @@ class _Protected:
 
 
 def _literal(value: str) -> str:
-    # A password that is a word must not tear holes into longer words.
-    return rf"(?<![^\W_]){re.escape(value)}(?![^\W_])" if value.isalpha() and len(value) < 16 else re.escape(value)
+    if not value.isalpha() or len(value) >= 16:
+        return re.escape(value)
+    # A password that is a word must not tear holes into longer words and names. An escape before it is no part of a word.
+    begins = r"(?:(?<![^\W\d])(?<!-)|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrtbf]))"
+    return rf"{begins}{re.escape(value)}(?![^\W\d]|-)"
 
 
 def _spellings(value: str) -> Iterator[str]:
@@ -221,14 +252,25 @@ def protect_login(userinfo: str) -> None:
         protect(base64.b64encode(f"{unquote(user)}:{one}".encode()).decode().rstrip("="))
 
 
+def protect_logins(text: str) -> None:
+    """Hide the passwords of all ``scheme://user:password@`` in a text, also of those that hold a slash.
+
+    A password with a slash that nobody has quoted ends up as a name, too; so its parts are hidden as well.
+    """
+    for found in re.finditer(_USERINFO, text) if "@" in text else ():
+        userinfo = found[0][:-1]
+        protect_login(userinfo)
+        for part in userinfo.partition(":")[2].split("/"):
+            protect(part)
+
+
 def protect_url(url: str) -> None:
     """Hide the logins in a URL, or in the links of a chain, and what signs it."""
+    protect_logins(url)
     for link in url.split("::"):
         scheme, _, rest = link.partition("://")
         userinfo = rest.partition("/")[0].rpartition("@")[0]
-        if ":" in userinfo:
-            protect_login(userinfo)
-        elif re.fullmatch(_WEB, f"{scheme}://", re.IGNORECASE):
+        if ":" not in userinfo and re.fullmatch(_WEB, f"{scheme}://", re.IGNORECASE):
             protect(userinfo)
             protect(unquote(userinfo))
         for parameter in link.partition("?")[2].split("&"):

@@ -1,34 +1,30 @@
-"""Secrets among options: referred to instead of written down, and never shown.
-
-Which options are secret is decided by what is known to be harmless: a name that
-this list has never seen is hidden, so that a new driver's new kind of key is
-not the first to be printed.
-"""
+"""References to secrets: written down, printed and pickled in place of them, and looked up where they are used."""
 
 from __future__ import annotations
 
-import datetime
-import enum
-import inspect
 import os
-import re
+import stat
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Final
 
-from persistence_fsspec.errors import InvalidOptionError, SecretPicklingError
-from persistence_fsspec.redaction import MASK, protect, protect_login, protect_url, redact, redact_places
+from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.redaction import redact_places
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 COMMAND_TIMEOUT_SECONDS: Final = 30.0
 _ANSWER_SECONDS: Final = 60.0
+STREAM_TIMEOUT_SECONDS: Final = 30.0
+_STREAM_BYTES: Final = 1 << 20
 
 _answers: dict[tuple[str, ...], tuple[float, str]] = {}
+_streams: dict[str, Future[bytes]] = {}
 _asking = threading.Lock()
 
 
@@ -40,7 +36,8 @@ class SecretReference:
 
     Attributes:
         env: Name of an environment variable.
-        file: Path of a file that holds the secret as text; ``~`` is the home. A newline at its end does not count.
+        file: Path of a file that holds the secret as text; ``~`` is the home. A newline at its end does not count. A pipe
+            (``/dev/stdin``, ``<(program)`` of a shell) is read once per process.
         command: A program and its arguments, run without a shell, that prints the secret.
 
     Raises:
@@ -126,13 +123,61 @@ def _from_environment(name: str) -> str:
 
 def _from_file(name: str) -> str:
     try:
-        text = Path(name).expanduser().read_text(encoding="utf-8")
+        path = Path(name).expanduser()
+        text = (_read_once(path) if _is_stream(path) else path.read_bytes()).decode("utf-8").replace("\r\n", "\n")
     except (OSError, RuntimeError) as exc:  # no home is a RuntimeError
         reason = getattr(exc, "strerror", None) or type(exc).__name__
         raise InvalidOptionError(f"a secret is expected in the file {name}: {reason}") from None
     except UnicodeDecodeError:
         raise InvalidOptionError(f"a secret is expected in the file {name}, which is not text in UTF-8") from None
     return _stripped(text, f"the file {name}")
+
+
+def _is_stream(path: Path) -> bool:
+    """A pipe or a terminal, such as ``<(program)`` of a shell: it says what it says once, whoever asks how often."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return str(path) in _streams  # closed after it was read; otherwise reading it says what is wrong
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
+def _read_once(path: Path) -> bytes:
+    """What a stream says, kept for the life of the process.
+
+    Raises:
+        InvalidOptionError: It says nothing for too long, or does not end.
+        OSError: It cannot be read.
+    """
+    from concurrent import futures  # noqa: PLC0415 - for the few who have one
+
+    with _asking:
+        answer = _streams.get(str(path))
+        if answer is None:
+            answer = _streams[str(path)] = futures.Future()
+            # Opening a pipe blocks until somebody writes, and cannot be interrupted; the thread goes on waiting.
+            threading.Thread(target=_read_into, args=(answer, path), name="secret", daemon=True).start()
+    try:
+        said = answer.result(STREAM_TIMEOUT_SECONDS)
+    except futures.TimeoutError:
+        raise InvalidOptionError(
+            f"a secret is expected in {path}, a pipe or terminal that said nothing within {STREAM_TIMEOUT_SECONDS:g} s"
+        ) from None
+    except OSError:
+        with _asking:
+            _streams.pop(str(path), None)
+        raise
+    if len(said) > _STREAM_BYTES:
+        raise InvalidOptionError(f"a secret is expected in {path}, which says more than {_STREAM_BYTES} bytes")
+    return said
+
+
+def _read_into(answer: Future[bytes], path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            answer.set_result(file.read(_STREAM_BYTES + 1))
+    except OSError as exc:
+        answer.set_exception(exc)
 
 
 def _from_command(command: tuple[str, ...]) -> str:
@@ -179,7 +224,7 @@ def _stripped(text: str, where: str) -> str:
 
 
 def forget_answers() -> None:
-    """Ask programs again, as after credentials have expired."""
+    """Ask programs again, as after credentials have expired. Pipes are not: what they said is gone."""
     with _asking:
         _answers.clear()
 
@@ -187,113 +232,52 @@ def forget_answers() -> None:
 def _after_fork_in_child() -> None:
     global _asking
     _asking = threading.Lock()  # another thread of the parent may hold the old one
+    for name in [name for name, answer in _streams.items() if not answer.done()]:
+        del _streams[name]  # the thread that waits for it is the parent's
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-# --- which options are secret ---------------------------------------------------
-
-_HARMLESS: Final = frozenset(
-    """
-    protocol target_protocol fo path paths root key_prefix name names url base_url endpoint endpoint_url api_endpoint proxy proxies
-    host hosts hostname port ports server servers scheme share region region_name default_location location bucket container project
-    project_id account_name account_host tenant_id client_id user username login user_name domain workgroup kerb_user
-    effective_user proxy_to repository repo org ref branch sha catalog dataset storage_class acl
-    block_size blocksize default_block_size default_cache_type cache_type cache_storage cache_check compression encoding mode
-    access consistency retry retry_mode addressing_style signature_version api_version version use_ssl verify ca_bundle cafile
-    capath ssl_verify timeout timeouts location_mode size_policy pool_type encrypt tempdir tmpdir temp_dir kerb_ticket ticket_cache
-    key_filename key_file keyfile cert_file certfile client_keys known_hosts config config_file ssh_config hostkey_algorithms
-    server_host_key_algs kex_algs encryption_algs mac_algs compression_algs preferred_auth disabled_algorithms term_type
-    profile profile_name share_access replication fs_name kerberos_service content_type content_encoding accept user_agent range
-    cache_control filesystem_factory serversideencryption storageclass requestpayer tls_version
-    """.split()  # noqa: SIM905 - a hundred quotes and commas would not make it clearer
-)
-"""Options whose text is no secret."""
-
-_SUSPICIOUS: Final = re.compile(r"(?i)pass|secret|token|key|credential|auth|sig|sas|pin$|cookie|cert|private|jwt|bearer")
-_PATHS: Final = re.compile(r"(?s)^(?:/|~|[A-Za-z]:[\\/]).*\.(?:json|pem|key|crt|toml|ini|conf)$")
-# What gcsfs takes instead of a token, and s3fs and adlfs instead of a key.
-_WORDS: Final = frozenset({"", "anon", "anonymous", "anonymous@", "browser", "cache", "cloud", "default", "google_default"})
-_USERS: Final = ("username", "user", "login")
-_PASSWORDS: Final = ("password", "passwd", "pass")
-
-
-def resolved(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as a driver takes them: every reference looked up, also in nested tables and lists.
-
-    What is secret in them is hidden from texts from now on.
-
-    Raises:
-        InvalidOptionError: A secret is not where it should be; the message names the option.
-    """
-    return _resolve_mapping("", options)
-
-
-def _resolve_mapping(dotted: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: _resolve(str(name), _join(dotted, name), value) for name, value in options.items()}
-    # Drivers send user and password as one word, which neither of the two is part of.
-    user = next((found[name] for name in _USERS if isinstance(found.get(name), str)), None)
-    for password in [found.get(name) for name in _PASSWORDS] if user is not None else ():
-        if isinstance(password, str):
-            protect_login(f"{user}:{password}")
-    return found
-
-
-def _resolve(name: str, dotted: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _resolve_mapping(dotted, value)
-    if isinstance(value, (list, tuple)):
-        items = [_resolve(own, path, one) for own, path, one in _items(name, dotted, value)]
-        if name == "auth" and len(items) == 2 and all(isinstance(one, str) for one in items):
-            protect_login(":".join(items))
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if isinstance(value, SecretReference):
-        value = _look_up(value, dotted)
-    if isinstance(value, (str, bytes)) and not _harmless(name, value):
-        _hide(value)
-    return value
-
-
-def _hide(value: str | bytes) -> None:
-    """Hide a secret, and the parts of it that drivers and servers name alone."""
-    protect(value)
-    if isinstance(value, bytes):
-        return
-    if "://" in value:
-        protect_url(value)
-    for part in re.split(r"[;&?]", value):  # a connection string, or a signature for a URL
-        name, equals, inner = part.partition("=")
-        if equals and _SUSPICIOUS.search(name):
-            protect(inner)
-            protect(unquote(inner))
-    kind, _, rest = value.partition(" ")  # as in the header of a request: "Bearer ..."
-    if kind.lower() in {"basic", "bearer", "token", "negotiate", "digest"}:
-        protect(rest)
-
-
-def _look_up(reference: SecretReference, dotted: str) -> str:
-    try:
-        return reference.resolve()
-    except InvalidOptionError as exc:
-        raise InvalidOptionError(f"{dotted}: {exc.message}", hint=exc.hint) from None
-
-
-def rebuilt(value: Any) -> Any:
-    """A copy of options that shares nothing which could be changed, except objects that are not ours to copy."""
-    if isinstance(value, Mapping):
-        return {name: rebuilt(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [rebuilt(one) for one in value]
-    return value
+# --- as tables ------------------------------------------------------------------
 
 
 def referenced(value: Any) -> Any:
-    """Options in which tables that stand for references (`SecretReference.from_table`) have become references."""
+    """Options in which tables that stand for references (`SecretReference.from_table`) have become references.
+
+    Only for what its owner wrote: a reference may run programs.
+    """
     if isinstance(value, Mapping):
         return SecretReference.from_table(value) or {name: referenced(one) for name, one in value.items()}
     return [referenced(one) for one in value] if isinstance(value, list) else value
+
+
+def referenced_variables(value: Any, dotted: str = "") -> Any:
+    """As `referenced`, for options that may come from anywhere, such as a catalog: only tables that name a variable.
+
+    Args:
+        value: Options.
+        dotted: Where they are, for the error.
+
+    Raises:
+        InvalidOptionError: A table names a file, or a program to run.
+    """
+    if isinstance(value, Mapping):
+        reference = SecretReference.from_table(value)
+        if reference is None:
+            return {name: referenced_variables(one, f"{dotted}.{name}".lstrip(".")) for name, one in value.items()}
+        if reference.env is None:
+            (kind,) = reference.table()
+            raise InvalidOptionError(
+                f'option {dotted}: a plain table that names a {kind} is not followed here; only {{"env": "NAME"}} is',
+                hint=f"Options may come from data, which must neither run programs nor read files. "
+                f"In a program, write SecretReference({kind}=...); or keep it in a profile of persistence.toml.",
+            )
+        return reference
+    if isinstance(value, list):
+        return [referenced_variables(one, f"{dotted}[{i}]") for i, one in enumerate(value)]
+    return value
 
 
 def as_tables(value: Any) -> Any:
@@ -303,150 +287,3 @@ def as_tables(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: as_tables(one) for name, one in value.items()}
     return [as_tables(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def protect_filesystem(filesystem: Any) -> None:
-    """Hide the secrets in the arguments that a ready fsspec instance was made of."""
-    _resolve_mapping("", _arguments(filesystem))
-
-
-def shown(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options for people to look at: what is not known to be harmless is ``***``.
-
-    Examples:
-        >>> shown({"endpoint_url": "http://host:9000", "secret": "x", "key": SecretReference(env="KEY"), "anon": False})
-        {'endpoint_url': 'http://host:9000', 'secret': '***', 'key': SecretReference(env='KEY'), 'anon': False}
-    """
-    return {name: _show(str(name), value) for name, value in options.items()}
-
-
-def _show(name: str, value: Any) -> Any:
-    if isinstance(value, SecretReference):
-        return value
-    if isinstance(value, Mapping):
-        return shown(value)
-    if isinstance(value, (list, tuple)):
-        return [_show(own, one) for own, _, one in _items(name, name, value)]
-    if not _harmless(name, value):
-        return MASK
-    return redact(value if isinstance(value, str) else repr(value)) if not isinstance(value, _PLAIN) else value
-
-
-def literal_secrets(options: Mapping[str, Any]) -> list[str]:
-    """The names of options that hold a secret, or something that may hold one, instead of a reference to it.
-
-    Args:
-        options: Flat, or nested by protocol.
-
-    Returns:
-        Dotted where they are nested, in order: ``["s3.secret", "webdav.auth[1]"]``.
-
-    Examples:
-        >>> literal_secrets({"s3": {"key": SecretReference(env="KEY"), "secret": "x", "use_ssl": True}})
-        ['s3.secret']
-    """
-    return [found for name, value in options.items() for found in _literals(str(name), str(name), value)]
-
-
-def option_secrets(given: Any) -> list[str]:
-    """As `literal_secrets`, of ``storage_options``: a mapping, None, or a function, which must be found by its name."""
-    if given is None or callable(given):
-        return [] if given is None or _has_a_name(given) else ["storage_options (a function that no module names)"]
-    return [f"storage_options.{name}" for name in literal_secrets(given)]
-
-
-def filesystem_secrets(filesystem: Any) -> list[str]:
-    """As `literal_secrets`, of the arguments that a ready fsspec instance keeps, and hands on when it is pickled."""
-    return literal_secrets(_arguments(filesystem))
-
-
-def _arguments(filesystem: Any) -> dict[str, Any]:
-    given = tuple(getattr(filesystem, "storage_args", ()))
-    try:
-        names = [name for name in inspect.signature(type(filesystem)).parameters if name != "self"]
-    except (TypeError, ValueError):
-        names = []
-    positional = {names[i] if i < len(names) else f"args[{i}]": value for i, value in enumerate(given)}
-    return {**positional, **dict(getattr(filesystem, "storage_options", {}))}
-
-
-def _literals(name: str, dotted: str, value: Any) -> Iterator[str]:
-    if isinstance(value, SecretReference):
-        return
-    if isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _literals(str(key), _join(dotted, key), one)
-    elif isinstance(value, (list, tuple)):
-        for own, path, one in _items(name, dotted, value):
-            yield from _literals(own, path, one)
-    elif hasattr(value, "storage_options") and hasattr(value, "protocol"):  # a filesystem inside of another
-        yield from (f"{dotted}.{inner}" for inner in filesystem_secrets(value))
-    elif not _harmless(name, value):
-        yield dotted
-
-
-def _join(dotted: str, name: object) -> str:
-    return f"{dotted}.{name}" if dotted else str(name)
-
-
-def _items(name: str, dotted: str, values: list[Any] | tuple[Any, ...]) -> Iterator[tuple[str, str, Any]]:
-    """Name, dotted name and value of each; a pair called *auth* begins with the user, as in every library for the web."""
-    fields = getattr(values, "_fields", None)
-    for i, value in enumerate(values):
-        own = fields[i] if fields else ("username" if name == "auth" and i == 0 and len(values) == 2 else name)
-        yield own, f"{dotted}[{i}]", value
-
-
-_PLAIN: Final = (bool, int, float, type(None))
-
-
-def _harmless(name: str, value: Any) -> bool:
-    """Whether an option may be printed, pickled and written down."""
-    plain = name.lower().replace("-", "_")
-    if value is None or isinstance(value, bool):
-        return True
-    known = plain in _HARMLESS or ("." in name and not _SUSPICIOUS.search(name))  # dfs.client.x: Hadoop's own
-    if isinstance(value, (int, float)):
-        return known or not _SUSPICIOUS.search(plain)
-    if isinstance(value, str):
-        return value.lower() in _WORDS or bool(_PATHS.match(value)) or (known and _is_one_word(value))
-    if isinstance(value, (enum.Enum, os.PathLike, datetime.date, datetime.time, datetime.timedelta)):
-        return True
-    # A key where the name of its file is expected may be an object, or bytes.
-    return _has_a_name(value) or (known and not isinstance(value, bytes) and not _SUSPICIOUS.search(plain))
-
-
-def _is_one_word(value: str) -> bool:
-    """Not a whole key file, and not a URL with a login or a signature."""
-    return "\n" not in value and redact_places(value) == value
-
-
-def _has_a_name(value: Any) -> bool:
-    """A class or function of a module: pickling keeps its name, and nothing that it holds."""
-    found: Any = sys.modules.get(getattr(value, "__module__", None) or "")
-    for part in str(getattr(value, "__qualname__", "<none>")).split("."):
-        found = getattr(found, part, None)
-    return found is not None and found is value
-
-
-_WAYS_OUT: Final = (
-    'Put SecretReference(env="NAME") in place of the value, and set NAME where it is used; or keep the options in a profile of '
-    "persistence.toml, and say profile=...; or let a module-level function be the storage_options, or the driver's own "
-    "environment hold the credentials. Each process then finds its own."
-)
-
-
-def check_portable(what: str, names: list[str]) -> None:
-    """Refuse to pickle what would take secrets along.
-
-    Args:
-        what: What is being pickled.
-        names: What it holds secrets in; nothing, when it may travel.
-
-    Raises:
-        SecretPicklingError: There are any.
-    """
-    if names:
-        raise SecretPicklingError(
-            f"{what} holds secrets, which are not pickled: {', '.join(names)}", operation="pickle", hint=_WAYS_OUT
-        )

@@ -18,7 +18,8 @@ from persistence_fsspec.fileobject import Appender, ObjectWriter
 from persistence_fsspec.location import parse
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.secret import as_tables, check_portable, literal_secrets, referenced, resolved
+from persistence_fsspec.secret import as_tables, referenced_variables
+from persistence_fsspec.sensitive import check_portable, literal_secrets, resolved
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.opening import driver_class, options_at
 from persistence_fsspec.stores.strict import require_known
@@ -47,7 +48,8 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
             `SecretReference`, or ``{"env": "NAME"}``: other ones are not pickled, and dask pickles.
 
     Raises:
-        InvalidOptionError: A secret is not where its reference says.
+        InvalidOptionError: A secret is not where its reference says; or a plain table names a file or a program: only a
+            `SecretReference` may.
     """
 
     protocol: ClassVar[str] = "persist"
@@ -69,7 +71,7 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         self._target: Any = None
         if adapter is None:
             protocol = target_protocol or "file"
-            given = referenced({**options, **(target_options or {})})
+            given = referenced_variables({**options, **(target_options or {})})
             self._target = fsspec.filesystem(protocol, **_options_of(protocol, fo, given, profile))
             adapter = FSSpecPersistence(filesystem=self._target, policy=policy)
         self.adapter = adapter
@@ -79,13 +81,15 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         return super().__reduce__()
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:  # noqa: ARG002 - fsspec's; none is included anyway
-        """For JSON; references to secrets are written as tables.
+        """For JSON; references to variables are written as tables.
 
         Raises:
             SecretPicklingError: It holds secrets themselves.
+            InvalidOptionError: It refers to a file or a program, which JSON cannot make anybody read or run.
         """
         self._check_portable()
         options = {name: value for name, value in as_tables(self.storage_options).items() if value is not None}
+        referenced_variables(options)
         encoder = FilesystemJSONEncoder()
         written = {name: encoder.make_serializable(value) for name, value in options.items()}
         own = {"cls": f"{type(self).__module__}:{type(self).__qualname__}", "protocol": self.protocol}
@@ -96,7 +100,7 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         options = {name: value for name, value in self.storage_options.items() if name not in {"adapter", "policy"}}
         if self.storage_options.get("adapter") is not None:
             self.storage_options["adapter"].__getstate__()
-        check_portable("this filesystem", literal_secrets(referenced(options)))
+        check_portable("this filesystem", literal_secrets(referenced_variables(options)))
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:

@@ -30,17 +30,18 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.layers import layered
-from persistence_fsspec.location import ALIASES, Location
+from persistence_fsspec.location import ALIASES, Location, is_chain
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.redaction import protect_login, protect_url, redact
-from persistence_fsspec.secret import SecretReference, protect_filesystem
+from persistence_fsspec.redaction import protect_login, protect_logins, protect_url, redact
+from persistence_fsspec.secret import SecretReference
+from persistence_fsspec.sensitive import protect_filesystem
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import Dialect, dialect_for
 from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.local import LocalStore
-from persistence_fsspec.stores.options import gather
+from persistence_fsspec.stores.options import apart, gather
 from persistence_fsspec.stores.quirks import driver_name, traits
 from persistence_fsspec.stores.repeating import repeating
 from persistence_fsspec.stores.supply import Ask, Supply, made_by_factory
@@ -49,7 +50,6 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "s3": ("s3", "s3fs"),
     "gs": ("gs", "gcsfs"),
     "abfs": ("abfs", "adlfs"),
-    "adl": ("abfs", "adlfs"),
     "hdfs": ("hdfs", "pyarrow"),
     "webhdfs": ("webhdfs", "requests"),
     "sftp": ("sftp", "paramiko"),
@@ -98,12 +98,13 @@ def open_store(
         InvalidOptionError: The driver does not know an option. Nothing has been sent.
     """
     protect_login(location.userinfo)
+    protect_logins(location.url)  # a password with a slash reaches into the key
     protect_url(f"{location.root}?{location.query}")
     if filesystem is not None:
         protect_filesystem(filesystem)
     identity = (location.protocol, location.root, location.query, location.userinfo)
     key = (*identity, _frozen_options(options), policy, _Same(filesystem), lazy_folder)
-    if "::" in location.root:  # an archive or a cache holds what it read when it was opened
+    if is_chain(location.root):  # an archive or a cache holds what it read when it was opened
         return _build(location, options, policy, filesystem, lazy_folder, renew)
     with _lock:
         store = _stores.get(key)
@@ -170,7 +171,7 @@ def _build(location: Location, options: Options, policy: Policy, filesystem: Any
     )
     root = Location(location.protocol, location.root, query=location.query)
     dialect.repeat = repeating(policy, str(root))
-    base = "" if "::" in location.root else dialect.root_path(cls, location.root, options.values)
+    base = "" if is_chain(location.root) else dialect.root_path(cls, location.root, options.values)
     store = FilesystemStore(Driver(root, base, connections, dialect, known), policy)
     return layered(store, policy, connections.renew)
 
@@ -241,11 +242,11 @@ class _Maker:
         if self._by_factory:
             return _from_factory(self._location, self._supply)
         root, options = self._location.root, self._supply.take()
-        if "::" in root:
+        if is_chain(root):
             fs, _ = fsspec.core.url_to_fs(root, **options)
             return fs
         authority = root.partition("://")[2]
-        cls: Any = self._cls
+        cls = apart(self._cls, self._location.protocol)
         options = self._dialect.patience(options, stall_seconds=self._stall_seconds)
         return cls(**{"skip_instance_cache": True, **self._dialect.options(options, authority)})
 
@@ -271,6 +272,9 @@ def driver_class(protocol: str) -> type:
         raise UnknownProtocolError(
             f"no driver is known for {protocol}://", hint="fsspec.available_protocols() lists those there are."
         ) from exc
+    except AttributeError as exc:  # the package has no such class any more
+        advice = known_implementations.get(protocol, {}).get("err", "")
+        raise MissingDriverError(f"the package for {protocol}:// does not serve it any more", hint=advice) from exc
     if driver_name(cls) == "http":
         _require_http(protocol)
     return cls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import fsspec.config
@@ -15,6 +16,8 @@ from persistence_fsspec.location import Location
 
 FROM_URL: Final = "the URL"
 FROM_FSSPEC: Final = "fsspec's configuration"
+_GENERIC: Final = "fsspec.generic.GenericFileSystem"  # copies between others, and opens nothing itself
+_WEB: Final = frozenset({"http", "https"})
 
 
 def gather(location: Location, given: Sequence[OptionSource], profile: str | None, class_of: Callable[[str], type]) -> Options:
@@ -28,6 +31,8 @@ def gather(location: Location, given: Sequence[OptionSource], profile: str | Non
 
     Raises:
         InvalidOptionError: Something is not shaped like options, or a file is wrong.
+        UnknownProtocolError: fsspec knows no such protocol, or what serves it is no store.
+        MissingDriverError: The package that serves it is not installed.
     """
     links = config.chain(location.root)
     if len(links) == 1:
@@ -60,8 +65,10 @@ def _of_link(
         if not any(FACTORY in source.options for source in sources):  # which makes another filesystem
             raise
         return config.merged(sources)
+    if f"{cls.__module__}.{cls.__qualname__}" == _GENERIC:
+        raise UnknownProtocolError(f"{protocol}:// is no store", hint=f"Leave {protocol}:: away: each URL finds its own store.")
     sources[len(given)] = OptionSource(FROM_URL, _of_url(cls, location, userinfo))
-    sources.append(OptionSource(FROM_FSSPEC, _of_fsspec(cls)))
+    sources.append(OptionSource(FROM_FSSPEC, _of_fsspec(cls, protocol)))
     return config.merged(sources)
 
 
@@ -86,8 +93,9 @@ def _of_url(cls: Any, location: Location | None, userinfo: str) -> dict[str, Any
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
-def _of_fsspec(cls: Any) -> dict[str, Any]:
-    """What fsspec would add by itself, for every protocol of the class."""
+def _of_fsspec(cls: Any, protocol: str) -> dict[str, Any]:
+    """What fsspec would add by itself, for every protocol of the class; but see `apart`."""
+    cls = apart(cls, protocol)
     names = [cls.protocol] if isinstance(cls.protocol, str) else cls.protocol
     found: dict[str, Any] = {}
     for name in names:
@@ -95,6 +103,20 @@ def _of_fsspec(cls: Any) -> dict[str, Any]:
         if isinstance(said, Mapping):
             found.update(said)
     return found
+
+
+@lru_cache(maxsize=64)
+def apart(cls: Any, protocol: str) -> Any:
+    """The class itself; of one for both ``http`` and ``https``, its twin for one of them.
+
+    fsspec gives each instance what its configuration says of any protocol of the class, so that a token for ``https`` would
+    go over ``http`` in the clear.
+    """
+    names = [cls.protocol] if isinstance(cls.protocol, str) else list(cls.protocol)
+    if protocol not in _WEB or not {*names} >= _WEB:
+        return cls
+    own = tuple(name for name in names if name == protocol or name not in _WEB)
+    return type(cls)(cls.__name__, (cls,), {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "protocol": own})
 
 
 def _below(source: OptionSource, protocol: str) -> OptionSource:

@@ -128,5 +128,9 @@ def _distributions() -> Mapping[str, list[str]]:
 
 def distribution(dotted: str) -> str:
     """Name and version of the distribution that a class comes from; empty when it is not known."""
-    names = _distributions().get(dotted.partition(".")[0], [])
-    return f"{names[0]} {importlib.metadata.version(names[0])}" if names else ""
+    package = dotted.partition(".")[0]
+    name = next(iter(_distributions().get(package, ())), package)  # before 3.11 Python only knows some of them
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""

@@ -1,4 +1,4 @@
-"""The requests of an upload in parts, each tried again by itself: the stream that feeds them has gone by."""
+"""Requests that are tried again one by one: parts of an upload, whose stream has gone by, and pages of a listing."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def repeating(policy: Policy, url: str) -> Repeat:
     """
 
     def repeat(act: Callable[[], Any]) -> Any:
-        return retrying(policy, "write", url, lambda: _once(act, url))
+        return retrying(policy, "request", url, lambda: _once(act))
 
     return repeat
 
 
-def _once(act: Callable[[], Any], url: str) -> Any:
+def _once(act: Callable[[], Any]) -> Any:
     attempt = current()
     try:
-        with translated("write", url):
+        with translated("", ""):  # whoever is around knows the operation and the key
             answer = act()
     except PersistenceError as exc:
         if attempt is not None and attempt.expired:

@@ -14,10 +14,11 @@ from typing import Any
 from persistence_fsspec import config
 from persistence_fsspec.config import FACTORY, UNCHECKED, Options
 from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.spelling import POSSIBLE, nearest
 from persistence_fsspec.stores.known import TRANSLATED, known_options, switches
 from persistence_fsspec.stores.options import FROM_URL
 from persistence_fsspec.stores.quirks import driver_name
-from persistence_fsspec.stores.suggestions import nearest, suggestion
+from persistence_fsspec.stores.suggestions import suggestion
 
 _warned: set[tuple[str, str]] = set()
 
@@ -48,6 +49,21 @@ def unknown(cls: type, protocol: str, options: Options) -> list[InvalidOptionErr
         if not (name in options.unchecked or options.origins[name] == FROM_URL or name == FACTORY)
         for wrong in judge.objections(name, value, options)
     ]
+
+
+def option_path(cls: type, name: str) -> list[str]:
+    """The way that an option's name with dots leads, table by table: one step when the dots belong to the name.
+
+    Args:
+        cls: The driver that the option is for.
+        name: As written: ``"client_kwargs.verify"``, ``"dfs.blocksize"``, ``"extra_conf.dfs.blocksize"``.
+    """
+    first, dot, rest = name.partition(".")
+    if known_options(cls).dotted and first not in known_options(cls).names:
+        return [name]
+    if driver_name(cls) == "pyarrow" and first == "extra_conf" and dot:  # what is in it is Hadoop's configuration
+        return [first, rest]
+    return name.split(".")
 
 
 class _Judge:
@@ -91,7 +107,7 @@ class _Judge:
         for inner in value:
             if names is None or inner in names:
                 continue
-            near = nearest(str(inner), names, 0.6)
+            near = nearest(str(inner), names, POSSIBLE)
             said = f"did you mean {near!r}?" if near else ""
             if near is None and inner in self._known.names:
                 said = f"{inner!r} stands beside {name!r}, not in it"

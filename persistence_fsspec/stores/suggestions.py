@@ -6,13 +6,11 @@ an idea, such as the endpoint, for which each driver has its own word, or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from persistence_fsspec.spelling import POSSIBLE, nearest
 from persistence_fsspec.stores.known import Known
-
-NEAR: Final = 0.8
-"""From this likeness on (0 to 1), a name is taken for a typing error of another."""
 
 _CONCEPTS: Final[Mapping[str, tuple[str, ...]]] = {
     "endpoint": (
@@ -170,26 +168,8 @@ def suggestion(name: str, driver: str, known: Known) -> str:
         inner = nearest(name, names() or ())
         if inner is not None:
             return f"did you mean {outer}={{{inner!r}: ...}}?"
-    near = nearest(name, known.names, 0.6)
+    near = nearest(name, known.names, POSSIBLE)
     return "" if near is None else f"did you mean {near!r}?"
-
-
-def nearest(name: str, names: Iterable[str], likeness: float = NEAR) -> str | None:
-    """The known name that a typing error most likely stands for.
-
-    Examples:
-        >>> nearest("enpoint_url", ["endpoint_url", "token"]), nearest("colour", ["endpoint_url"])
-        ('endpoint_url', None)
-    """
-    by_plain = {_plain(known): known for known in sorted(names)}
-    import difflib  # noqa: PLC0415 - for who has misspelt something
-
-    found = difflib.get_close_matches(_plain(name), by_plain, 1, likeness)
-    return by_plain[found[0]] if found else None
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
 
 
 def _concept(name: str) -> str | None:

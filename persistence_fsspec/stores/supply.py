@@ -8,7 +8,7 @@ from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import secret
+from persistence_fsspec import secret, sensitive
 from persistence_fsspec.config import FACTORY, Options
 from persistence_fsspec.errors import InvalidOptionError, PersistenceError
 from persistence_fsspec.foreign import classify
@@ -65,7 +65,7 @@ def _nothing_to_check(_: Options) -> None:
 
 
 def _resolved(options: Options) -> dict[str, Any]:
-    return secret.resolved({**options.values, **{protocol: _resolved(link) for protocol, link in options.links.items()}})
+    return sensitive.resolved({**options.values, **{protocol: _resolved(link) for protocol, link in options.links.items()}})
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

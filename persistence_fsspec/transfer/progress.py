@@ -108,12 +108,19 @@ class LineProgress:
 
 
 class RichProgress:
-    """A bar drawn by rich: bytes, files, rate and time left."""
+    """Drawn by rich. One file of known size: a bar, percentage, rate, time left. A tree: a spinner, files, bytes, rate.
+
+    While a tree is listed nobody knows how much there is: a percentage of what was found so far would stand near its end
+    from the beginning.
+    """
 
     def __init__(self, **bar: Any) -> None:
         from rich.progress import (
             BarColumn,
             DownloadColumn,
+            FileSizeColumn,
+            SpinnerColumn,
+            TaskProgressColumn,
             TextColumn,
             TimeRemainingColumn,
             TransferSpeedColumn,
@@ -122,26 +129,38 @@ class RichProgress:
             Progress as Bar,
         )
 
-        columns = (
-            TextColumn("{task.description}"),
+        what = TextColumn("{task.description}")
+        self._of_a_tree = (
+            SpinnerColumn(finished_text=" "),
+            what,
+            TextColumn("{task.fields[files]}"),
+            FileSizeColumn(),
+            TransferSpeedColumn(),
+        )
+        self._of_one_file = (
+            what,
             BarColumn(),
+            TaskProgressColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[files]} files"),
         )
-        self._bar = Bar(*columns, **bar)
-        self._files, self._failed, self._total = 0, 0, 0
-        self._task = self._bar.add_task("copying", total=None, files=0)
+        self._bar = Bar(*self._of_a_tree, **bar)
+        self._files, self._failed, self._expected, self._moved = 0, 0, 0, 0
+        self._task = self._bar.add_task("copying", total=None, files="0 files")
         self._bar.start()
 
-    def expect(self, files: int, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        """Grow the total."""
-        self._total += n_bytes
-        self._bar.update(self._task, total=self._total)
+    def expect(self, files: int, n_bytes: int) -> None:
+        """A bar for the first file; a spinner once there is a second one."""
+        self._expected += files
+        one = self._expected == 1 and n_bytes > 0
+        self._bar.columns = self._of_one_file if one else self._of_a_tree
+        # Not by update(): it takes None for "as before", and a new total makes it forget the rate.
+        self._bar.tasks[0].total = n_bytes if one else None
 
     def advance(self, key: str, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        """Move the bar."""
+        """Count bytes."""
+        self._moved += n_bytes
         self._bar.advance(self._task, n_bytes)
 
     def finish(self, key: str, status: str) -> None:  # noqa: ARG002 - the interface's
@@ -149,10 +168,14 @@ class RichProgress:
         self._files += 1
         self._failed += status == "failed"
         text = f"copying ([red]{self._failed} failed[/red])" if self._failed else "copying"
-        self._bar.update(self._task, files=self._files, description=text)
+        files = f"{self._files:,} file{'' if self._files == 1 else 's'}"
+        self._bar.update(self._task, files=files, description=text)
 
     def close(self) -> None:
-        """Leave the last state on the screen."""
+        """Leave the last state on the screen, with nothing in it that still turns."""
+        if self._expected != 1:
+            self._bar.tasks[0].total = self._moved
+            self._bar.update(self._task)
         self._bar.stop()
 
 

@@ -13,15 +13,20 @@ from persistence_fsspec.transfer.engine import in_threads
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 
-def delete_tree(store: Store, key: str, policy: Policy) -> None:
+def delete_tree(store: Store, key: str, policy: Policy) -> int:
     """Delete everything below a folder, and the folder.
+
+    Returns:
+        How many objects and links are gone.
 
     Raises:
         TransferError: Some files could not be deleted. The others are.
     """
+    gone = 0
     with contextlib.suppress(ObjectNotFoundError):
-        _delete(store, entries(store, key), policy, url=store.url(key))
+        gone = _delete(store, entries(store, key), policy, url=store.url(key))
     delete_folders(store, key)
+    return gone
 
 
 def delete_copied(store: Store, key: str, copied: Mapping[str, ObjectInfo], policy: Policy, *, links: bool = True) -> None:
@@ -74,7 +79,7 @@ def _delete(
     *,
     url: str,
     copied: Mapping[str, ObjectInfo] | None = None,
-) -> None:
+) -> int:
     def delete(entry: ObjectInfo) -> FileOutcome | None:
         try:
             before = copied.get(entry.key) if copied is not None else None
@@ -87,6 +92,11 @@ def _delete(
             return FileOutcome(key=entry.key, source=store.url(entry.key), target="", status="failed", error=exc)
         return None
 
-    outcomes = in_threads(delete, found, policy.concurrency, threading.Event())
-    failed = tuple(outcome for outcome in outcomes if outcome is not None)
-    TransferReport(operation="delete", source=url, target=url, files=failed).raise_for_failures()
+    gone, failed = 0, []
+    for outcome in in_threads(delete, found, policy.concurrency, threading.Event()):
+        if outcome is None:
+            gone += 1
+        else:
+            failed.append(outcome)
+    TransferReport(operation="delete", source=url, target=url, files=tuple(failed)).raise_for_failures()
+    return gone

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 
 from persistence_fsspec import SecretReference
-from persistence_fsspec.secret import literal_secrets
+from persistence_fsspec.sensitive import literal_secrets
 from persistence_fsspec.testing import Harness
 
 

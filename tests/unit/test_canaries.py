@@ -19,7 +19,7 @@ import pytest
 
 from persistence_fsspec import FSSpecPersistence, PersistenceError, Policy, SecretPicklingError, SecretReference, TransferError
 from persistence_fsspec.diagnosis.explain import explain
-from persistence_fsspec.secret import shown
+from persistence_fsspec.sensitive import shown
 from tests.servers.process import HOST, free_port
 
 VARIABLE = "TEST_CANARY"
@@ -91,6 +91,8 @@ URLS = {
     "http-token": Door("aiohttp", "http://{secret}@{port}/x", lambda _, s: {}),
     "http-signed": Door("aiohttp", "http://{port}/x?versionId=1&X-Amz-Signature={secret}", lambda _, s: {}),
     "http-unheard-of": Door("aiohttp", "http://{port}/x?nobody-knows={secret}", lambda _, s: {}),
+    "ftp-hosted": Door("ftplib", "ftp://me@corp.example:{secret}@{port}/x", lambda _, s: {}),
+    "zip-in-ftp-hosted": Door("ftplib", "zip://a::ftp://me@corp.example:{secret}@{port}/x.zip", lambda _, s: {}),
     "zip-in-ftp": Door("ftplib", "zip://a::ftp://me:{secret}@{port}/x.zip", lambda _, s: {}),
 }
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec.config
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from persistence_fsspec import FSSpecPersistence, InvalidOptionError
 from persistence_fsspec.config import OptionSource, merged
-from persistence_fsspec.configcheck import HARMLESS
+from persistence_fsspec.configcheck import TUNING
 from persistence_fsspec.configfile import file_sources
 from persistence_fsspec.configtables import config_file
 from persistence_fsspec.diagnosis.configuration import template, validate
@@ -86,6 +89,32 @@ def test_nested_options_are_by_protocol():
     assert persistence.options_for("s3://b") == {"key": "k"}
     assert persistence.options_for("gcs://b") == {"token": "t"}
     assert persistence.options_for("ftp://h") == {}
+
+
+def test_what_is_meant_for_https_is_not_sent_in_the_clear():
+    """Flat, nested, and inside a chain; and the other way round each has its own."""
+    headers = {"headers": {"Authorization": "Bearer x"}}
+    flat = FSSpecPersistence("https://h", storage_options=headers)
+    nested = FSSpecPersistence(storage_options={"https": headers, "http": {"ssl": False}})
+
+    assert [flat.options_for(f"{protocol}://h") for protocol in ("https", "http")] == [headers, {}]
+    assert [nested.options_for(f"{protocol}://h") for protocol in ("https", "http")] == [headers, {"ssl": False}]
+    assert options(flat, "zip://x::http://h/a.zip").links["http"].values == {}
+    assert options(flat, "zip://x::https://h/a.zip").links["https"].values == headers
+
+
+def test_fsspecs_configuration_of_https_is_not_sent_in_the_clear(monkeypatch):
+    """Neither by us, nor by fsspec itself when it makes the instance."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setitem(fsspec.config.conf, "https", {"headers": {"Authorization": "Bearer x"}})
+
+    assert values("http://h") == {}
+    assert values("https://h") == {"headers": {"Authorization": "Bearer x"}}
+    for protocol, sent in (("http", {}), ("https", {"Authorization": "Bearer x"})):
+        store, _ = FSSpecPersistence(f"{protocol}://127.0.0.1:1").store_and_key("x")
+        while isinstance(store, Layer):
+            store = store.inner
+        assert store._driver.connections._make().kwargs.get("headers", {}) == sent
 
 
 def test_an_option_that_is_a_mapping_is_not_nesting():
@@ -274,11 +303,25 @@ def supply(persistence, key):
         ("ftp://HOST", "ftp://host/x", True),
         ("ftp://host", "ftp://me@host/x", True),
         ("ftp://you@host", "ftp://me@host/x", False),
-        ("ftp://host:21", "ftp://host/x", False),
+        ("ftp://host:2121", "ftp://host/x", False),
+        ("sftp://host", "sftp://host:22/x", True),
+        ("ssh://me@host:22", "sftp://me@host/x", True),
+        ("sftp://host", "sftp://host:2222/x", False),
+        ("https://h:443/a", "https://h/a/b", True),
+        ("https://h", "https://h:443/a", True),
+        ("http://h", "http://h:443/a", False),
+        ("ftp://[1:2:3:4:5:6:7:8]", "ftp://[1:2:3:4:5:6:7:8]:21/x", True),
+        ("ftp://[1:2:3:4:5:6:7:21]", "ftp://[1:2:3:4:5:6:7]/x", False),
         ("http://host/a b", "http://host/a%20b/c?q=1", True),
+        ("https://host", "http://host/x", False),
+        ("http://host", "https://host/x", False),
+        ("s3://", "s3a://b/x", True),
         ("abfs://box", "abfs://box@account.dfs.core.windows.net/x", False),
         ("file:///data", "file:///data/x", True),
         ("file:///data", "file:///database/x", False),
+        ("file:///b", "file:///a@b/x", False),
+        ("file:///", "local:///a@b/x", True),
+        ("memory://b", "memory://a@b/x", False),
     ],
 )
 def test_prefixes_are_compared_as_places(own, table, url, holds):
@@ -349,6 +392,10 @@ WRONG = {
     "[stores.s3]\nunchecked = 1": "is not a table of options",
     "[stores.s3]\nsecret = hunter2": "is not TOML",
     "[stores.s3]\n[stores.s3]": "is not TOML",
+    f"stores = {'[' * 9000}{']' * 9000}": "is not TOML of options",
+    f"[stores.s3]\n{'a.' * 300}a = 1": "is not TOML of options",
+    "[stores.s3]\nx = [" + "{a.a.a.a.a.a.a.a.a = [\n" * 5 + "]}" * 5 + "]": "is not TOML of options",
+    "[stores.s3]\n#" + "x" * 2**20: "is larger than 1024 KiB",
 }
 
 
@@ -423,7 +470,6 @@ STRANGERS = [
     'endpoint_url = "https://evil.example"',
     'key = "k"',
     'secret = { env = "HOME" }',
-    "block_size = { env = 'HOME' }",
     'host = "evil.example"',
     "anon = true",
     "verify = false",
@@ -433,6 +479,12 @@ STRANGERS = [
     'client_kwargs = { region_name = "x.evil.example/" }',
     'client_kwargs = { region_name = { command = ["touch", "pwned"] } }',
     'config_kwargs = { proxies = { https = "https://evil.example" } }',
+    'client_kwargs = { region_name = "eu-west-1" }',
+    "client_kwargs = {}",
+    "requester_pays = true",
+    "version_aware = true",
+    "use_listings_cache = true",
+    'encoding = "latin-1"',
     'filesystem_factory = "os:system"',
     "unchecked = { block_size = 1 }",
     'cache_storage = "/home/me"',
@@ -459,21 +511,117 @@ def test_a_stranger_cannot_say_where_to_connect_or_as_whom(line, table):
 
 def test_a_stranger_may_tune(own):
     """Below the user's own file."""
-    here('[stores.s3]\ndefault_block_size = 1\nrequester_pays = true\nclient_kwargs = { region_name = "eu-west-1" }\n')
+    here('[stores.s3]\ndefault_block_size = 1\nmax_concurrency = 3\ndefault_fill_cache = false\ndefault_cache_type = "none"\n')
     own("[stores.s3]\ndefault_block_size = 2\n")
+    tuned = {"max_concurrency": 3, "default_fill_cache": False, "default_cache_type": "none"}
 
-    assert values("s3://b/x") == {
-        "default_block_size": 2,
-        "requester_pays": True,
-        "client_kwargs": {"region_name": "eu-west-1"},
-    }
+    assert values("s3://b/x") == {"default_block_size": 2, **tuned}
+
+
+@pytest.mark.parametrize("value", ["{ env = 'HOME' }", "[1]", "'https://evil.example'", "'a b'", "''", "'\\u001b'", "2026-01-01"])
+def test_a_stranger_tunes_with_numbers_and_words(value):
+    """Nothing else fits where only sizes and names of caches stand."""
+    here(f"[stores.s3]\nblock_size = {value}\n".replace("'", '"'))
+
+    with pytest.raises(InvalidOptionError, match=r"\[stores\.s3\] block_size: takes a number, true or false, or a word"):
+        FSSpecPersistence("s3://b").exists("x")
+
+
+def test_a_stranger_takes_nothing_out_of_fsspecs_configuration(monkeypatch):
+    """A mapping is replaced whole: with it would go the endpoint, and credentials would be sent to somebody else."""
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"client_kwargs": {"endpoint_url": "http://127.0.0.1:1"}, "key": "mine"})
+    here('[stores.s3]\nclient_kwargs = { region_name = "us-east-1" }\n')
+
+    with pytest.raises(InvalidOptionError, match=r"\[stores\.s3\] client_kwargs: .* may only tune"):
+        values("s3://b")
+
+
+def test_a_stranger_cannot_define_a_profile(own, monkeypatch):
+    """Who asks for one means a set of credentials of his own, and must hear that there is none."""
+    here("[profiles.prod.s3]\nblock_size = 1\n")
+    with pytest.raises(
+        InvalidOptionError, match=r"~/\.config/.* does not exist\n.*working folder's persistence\.toml does not count"
+    ):
+        values("s3://b", profile="prod")
+    own('[profiles.work.s3]\nkey = "w"\n')
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_PROFILE", "prod")
+    with pytest.raises(InvalidOptionError, match="has no profile 'prod'; it has: work\n") as caught:
+        values("s3://b")
+    assert "does not count" in caught.value.hint
+
+
+def test_a_stranger_may_tune_a_profile(own):
+    """One that the user has."""
+    here("[profiles.work.s3]\nblock_size = 1\n")
+    own('[profiles.work.ftp]\nusername = "w"\n')
+
+    assert values("s3://b", profile="work") == {"block_size": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["stores"."s3"]\n"key\\u001b]0;owned\\u0007" = 1',
+        '["stores"."s3://b\\u001b[2J"]\nkey = 1',
+        '[stores.s3.block_size]\n"\\u009b2J" = 1',
+        '["\\u001b[2J"]',
+        '["stores\\u001b[2J"]',
+        '[stores."s3\\u001b"]\nkey = 1',
+        '[stores]\n"\\u202egnp.exe" = 1',
+        '[profiles]\n"\\u001b[2J" = 1',
+        '[profiles."\\u001b[2J".s3]\nkey = 1',
+        '[stores."s3://me:hunter2@b\\u001b"]',
+    ],
+    ids=range(10),
+)
+def test_names_of_a_file_steer_no_terminal(text):
+    """Control characters and those that turn the direction of writing are shown as TOML escapes them."""
+    here(text)
+    found = "".join(f"{problem}{problem.hint}" for problem in validate())
+
+    assert found
+    assert found.isprintable()
+    with pytest.raises(InvalidOptionError) as caught:
+        FSSpecPersistence("s3://b").exists("x")
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("what", ["pipe", "/dev/zero", "/dev/stdin", "folder"])
+def test_only_a_regular_file_is_read(what, tmp_path):
+    """A pipe is not waited for, a device not read to its end, and standard input not eaten."""
+    path = Path("persistence.toml")
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(what)
+    code = (
+        "import sys; from persistence_fsspec import FSSpecPersistence\n"
+        "try: FSSpecPersistence('ftp://127.0.0.1:1').exists('x')\n"
+        "except Exception as exc: print(type(exc).__name__, exc)\n"
+        "print(sys.stdin.read())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], input="kept", capture_output=True, text=True, timeout=60, check=True)
+
+    kind = "a folder" if what == "folder" else "a pipe or a device"
+    assert f"InvalidOptionError {path.absolute()}: cannot be read: it is {kind}, not a file" in ran.stdout
+    assert ran.stdout.endswith("kept\n")
+
+
+def test_the_null_device_is_an_empty_file(monkeypatch):
+    """The usual way to say that no file shall hold."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_CONFIG", os.devnull)
+
+    assert values("s3://b") == {}
 
 
 def test_what_a_stranger_may_say_names_no_place_and_no_credential():
     """The list is read by eye; this catches the worst slip of the pen."""
     suspicious = ("key", "secret", "token", "pass", "host", "url", "endpoint", "verify", "ssl", "tls", "user", "factory")
 
-    assert not [name for name in HARMLESS for word in suspicious if word in name]
+    assert not [name for name in TUNING for word in suspicious if word in name]
 
 
 def test_the_users_own_file_may_lie_in_the_working_folder(monkeypatch):

@@ -49,7 +49,7 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.foreign import classify, translate, translated
-from persistence_fsspec.redaction import redact
+from persistence_fsspec.redaction import is_open_address, redact, redact_address
 
 
 def library(name):
@@ -1092,7 +1092,7 @@ def printed(text):
 @given(
     password=passwords.map(ends),
     scheme=st.sampled_from(["ftp", "https", "webdav", "smb+x"]),
-    user=st.sampled_from(["user", "", "user%40corp", "DOMAIN;user"]),
+    user=st.sampled_from(["user", "", "user%40corp", "user@corp.example", "DOMAIN;user", "[user]", "u[1"]),
     host=st.sampled_from(["host", "host:21/x", "host/a@b", "[::1]:21/x", "host/x?versionId=1#y"]),
     around=st.sampled_from(QUOTES),
 )
@@ -1139,6 +1139,15 @@ def test_several_secrets_in_one_text(secrets, password):
         ("ftp://user:a/b@host/x", "ftp://***@host/x"),
         ("ftp://user:a/b:c/d@host", "ftp://***@host"),
         ("https://:token@host/x", "https://***@host/x"),
+        ("ftp://me@corp.example:a@b@host/x", "ftp://***@host/x"),
+        ("zip://::ftp://me@corp.example:pw@host/x.zip", "zip://::ftp://***@host/x.zip"),
+        ("zip://a::simplecache::ftp://me@corp.example:pw@host/x.zip", "zip://a::simplecache::ftp://***@host/x.zip"),
+        ("ftp://me::pw:x@host", "ftp://***@host"),
+        ("socks5://me@corp:pw@host:1080", "socks5://***@host:1080"),
+        ("ftp://me:9/pw@host/x", "ftp://***@host/x"),
+        ("ftp://me@corp.example:a/b@c@host/x", "ftp://***@host/x"),
+        ("ftp://me:pw@[::1]:21/x@y", "ftp://***@[::1]:21/x@y"),
+        ("https://to@ken@host/x", "https://***@host/x"),
         ("ftp://a:b@h/x -> ftp://c:d@i/y", "ftp://***@h/x -> ftp://***@i/y"),
         ("FTPFileSystem(password='hunter2', port=21)", "FTPFileSystem(password=***, port=21)"),
         ("{'password=\"two words\"'}", "{'password=***'}"),
@@ -1166,13 +1175,38 @@ def test_other_secrets(text, expected):
 
 
 @pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("me:pw@proxy.example:3128", "***@proxy.example:3128"),
+        ("me@corp:p@w@proxy:3128", "***@proxy:3128"),
+        ("token@proxy:3128", "***@proxy:3128"),
+        ("me:a/b@proxy:3128", "***@proxy:3128"),
+        ("http://me:pw@proxy:3128", "http://***@proxy:3128"),
+        ("proxy:3128", "proxy:3128"),
+        ("proxy:3128/x@y", "proxy:3128/x@y"),
+        ("[::1]:3128", "[::1]:3128"),
+        ("10.0.0.0/8,.example", "10.0.0.0/8,.example"),
+    ],
+)
+def test_logins_in_addresses(address, expected):
+    """What is known to be an address needs no ``http://`` to have a login in it."""
+    assert redact_address(address) == expected
+    assert is_open_address(address) == (address == expected)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "ftp://user@host/x",
         "https://host:8080/a@b",
         "https://host:8080?prefix=a@b",
         "http://[::1]:9000/a@b",
+        "ftp://me@host:21/a@b",
+        "sftp://me@[fe80::1]:2222/a@b",
         "abfs://container@account.dfs.core.windows.net/a:b@c",
+        "abfs://container@host:10000/a@b",
+        "github://org:repo@main/x",
+        "zip://a::github://org:repo@main/x.zip",
         "file:///C:/Users/me@corp/x",
         "memory://a:1/c",
         "s3://bucket/table/key=5/token=1/password=2/x.parquet",

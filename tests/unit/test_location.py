@@ -163,3 +163,11 @@ def test_localhost_means_this_machine():
 def test_a_repository_of_github_is_no_login():
     """fsspec's own way to name one."""
     assert parse("github://org:repo@main/README.md").userinfo == ""
+
+
+def test_an_ipv6_address_is_no_chain():
+    """Although two colons stand in it."""
+    place = parse("ftp://me@[::1]:2121/a/b")
+
+    assert (place.root, place.key, place.url) == ("ftp://me@[::1]:2121", "a/b", "ftp://me@[::1]:2121/a/b")
+    assert FSSpecPersistence("ftp://[::1]/x", storage_options={"username": "me"}).url("k") == "ftp://[::1]/x/k"

@@ -18,7 +18,15 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry, known_implementations
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import CredentialsExpiredError, FSSpecPersistence, InvalidOptionError, Policy
+from persistence_fsspec import (
+    CredentialsExpiredError,
+    FSSpecPersistence,
+    InvalidOptionError,
+    MissingDriverError,
+    Policy,
+    UnknownProtocolError,
+)
+from persistence_fsspec.cli.options import storage_options
 from persistence_fsspec.config import OptionSource, merged
 from persistence_fsspec.diagnosis.explain import explain, protocols
 from persistence_fsspec.layers.layer import Layer
@@ -27,7 +35,7 @@ from persistence_fsspec.stores import strict as strict_module
 from persistence_fsspec.stores.known import _SINKS
 from persistence_fsspec.stores.opening import driver_class
 from persistence_fsspec.stores.quirks import driver_name
-from persistence_fsspec.stores.strict import unknown
+from persistence_fsspec.stores.strict import option_path, unknown
 
 _dialled: list[object] = []
 _watching = threading.Event()
@@ -618,7 +626,7 @@ def test_explain_tells_origins_and_no_secret(monkeypatch, tmp_path, listener):
     assert found.package.startswith("fsspec ")
     assert found.environment == ("FSSPEC_HUNTER", "PERSISTENCE_FSSPEC_CONFIG")
     assert found.capabilities["publish"] == "atomic"
-    assert (found.accelerator, found.accelerator_reason) == (None, "obstore is not used yet")
+    assert found.accelerator == "none: every request goes through the driver itself"
     assert [(one.found, one.own) for one in found.files] == [(True, True), (False, False)]
     assert "hunter" not in json.dumps(found.as_dict()).replace("FSSPEC_HUNTER", "")
     assert found.as_dict()["schema"] == 1
@@ -629,10 +637,10 @@ def test_explain_tells_origins_and_no_secret(monkeypatch, tmp_path, listener):
 
 def test_explain_says_why_it_would_not_work():
     """All the rest is told all the same."""
-    found = explain(FSSpecPersistence("memory://b", storage_options={"global_stor": 1}), "k")
+    found = explain(FSSpecPersistence("file:///b", storage_options={"auto_mkdi": 1}), "k")
 
-    assert "did you mean 'global_store'" in found.problems[0]
-    assert found.driver.endswith("MemoryFileSystem")
+    assert "did you mean 'auto_mkdir'" in found.problems[0]
+    assert found.driver.endswith("LocalFileSystem")
     assert explain(FSSpecPersistence("memory://b"), "s33://b").problems
 
 
@@ -675,3 +683,53 @@ def test_a_value_of_the_wrong_kind_is_refused(name, value, wanted):
     """Text where the driver wants a table or a switch would do something else than it says."""
     with pytest.raises(InvalidOptionError, match=f"option '{name}' for s3 is {wanted}"):
         FSSpecPersistence("s3://b", storage_options={name: value}).exists("k")
+
+
+DOTTED = [
+    (hdfs_native, "dfs.blocksize", ["dfs.blocksize"]),
+    (hdfs_native, "storage_options.x", ["storage_options.x"]),
+    (arrow, "extra_conf.dfs.blocksize", ["extra_conf", "dfs.blocksize"]),
+    (arrow, "extra_conf", ["extra_conf"]),
+]
+
+
+@pytest.mark.parametrize(("use", "name", "path"), DOTTED)
+def test_the_dots_of_hadoops_names_lead_nowhere(use, name, path, monkeypatch):
+    """They belong to the name; any other driver's lead into its mappings."""
+    use(monkeypatch)
+
+    assert option_path(driver_class("hdfs"), name) == path
+    assert option_path(MemoryFileSystem, "client_kwargs.verify") == ["client_kwargs", "verify"]
+
+
+def test_the_command_line_takes_hadoops_names(monkeypatch):
+    """With the protocol in front and without."""
+    hdfs_native(monkeypatch)
+    said = ["dfs.blocksize=1", "hdfs.dfs.client.x=true", "s3.client_kwargs.verify=false", "https.headers.a=b"]
+
+    assert storage_options(said, ["hdfs://h/x"]) == {
+        "hdfs": {"dfs.blocksize": 1, "dfs.client.x": True},
+        "s3": {"client_kwargs": {"verify": False}},
+        "https": {"headers": {"a": "b"}},
+    }
+
+
+def test_the_command_line_keeps_http_and_https_apart():
+    """An option without a protocol must not go to the one that is not encrypted."""
+    with pytest.raises(InvalidOptionError, match=r"say http\.headers or https\.headers"):
+        storage_options(["headers=x"], ["http://h/a", "https://h/b"])
+
+
+def test_a_driver_that_has_been_retired_is_told(monkeypatch):
+    """Its package is there, and the class it served the protocol with is not."""
+    monkeypatch.setitem(known_implementations, "retired", {"class": "json.NoSuchFileSystem", "err": "Use az:// instead."})
+
+    with pytest.raises(MissingDriverError, match=r"retired://.*\nUse az:// instead"):
+        FSSpecPersistence("retired://x").exists("y")
+    assert not next(one for one in protocols() if one.protocol == "retired").installed
+
+
+def test_fsspecs_generic_filesystem_is_no_store(tmp_path):
+    """It only copies between others, which find their own stores here."""
+    with pytest.raises(UnknownProtocolError, match=r"generic:// is no store\nLeave generic::"):
+        FSSpecPersistence(f"generic::file://{tmp_path}").exists("x")

@@ -7,6 +7,7 @@ import copy
 import enum
 import json
 import logging
+import os
 import pickle
 import sys
 import traceback
@@ -32,19 +33,16 @@ from persistence_fsspec import (
     TransferError,
     TransferReport,
 )
+from persistence_fsspec import secret as references
+from persistence_fsspec.diagnosis.credentials import credentials
+from persistence_fsspec.diagnosis.endpoints import Endpoint, endpoint_of
+from persistence_fsspec.diagnosis.network import proxies
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import parse
 from persistence_fsspec.redaction import RedactedError, protect, protect_url, redact, redact_places, stand_in
-from persistence_fsspec.secret import (
-    as_tables,
-    filesystem_secrets,
-    forget_answers,
-    literal_secrets,
-    referenced,
-    resolved,
-    shown,
-)
+from persistence_fsspec.secret import as_tables, forget_answers, referenced
+from persistence_fsspec.sensitive import filesystem_secrets, literal_secrets, resolved, shown
 
 SIGNED = "https://host/x?list-type=2&X-Amz-Credential=AKIA%2F1&X-Amz-Signature={}"
 
@@ -121,6 +119,49 @@ def test_a_file_without_a_secret_is_named(tmp_path, content):
         SecretReference(file=str(tmp_path / "key")).resolve()
 
 
+@pytest.fixture
+def streams(monkeypatch):
+    """Streams that were read; forgotten afterwards."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    known = {}
+    monkeypatch.setattr(references, "_streams", known)
+    return known
+
+
+def test_a_pipe_is_read_once_and_remembered(streams):
+    """As a shell's ``<(program)`` is: everybody gets what it said, also after it was closed."""
+    reading, writing = os.pipe()
+    os.write(writing, b"s3cr3t\n")
+    os.close(writing)
+    reference = SecretReference(file=f"/dev/fd/{reading}")
+    assert reference.resolve() == "s3cr3t"
+    assert reference.resolve() == "s3cr3t"
+    forget_answers()
+    os.close(reading)
+
+    assert reference.resolve() == "s3cr3t"
+
+
+def test_a_pipe_that_nobody_writes_to_does_not_hang(streams, tmp_path, monkeypatch):
+    """It is named; who writes late is still heard, because somebody goes on listening."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    monkeypatch.setattr(references, "STREAM_TIMEOUT_SECONDS", 0.01)
+    with pytest.raises(InvalidOptionError, match=r"pipe.* said nothing within"):
+        SecretReference(file=path).resolve()
+    path.write_text("s3cr3t\n")
+    streams[str(path)].result(30)
+
+    assert SecretReference(file=path).resolve() == "s3cr3t"
+
+
+def test_a_stream_without_an_end_is_refused(streams):
+    """Instead of filling the memory."""
+    with pytest.raises(InvalidOptionError, match="/dev/zero, which says more than"):
+        SecretReference(file="/dev/zero").resolve()
+
+
 def test_a_reference_to_a_program(tmp_path):
     """Its output, without a shell in between."""
     command = (*script(tmp_path, "import sys; print(sys.argv[1])"), "$HOME; x")
@@ -192,6 +233,7 @@ HARMLESS = {
     "timeout": 2.5,
     "endpoint_url": "http://host:9000",
     "host": "ftp.example",
+    "proxy": "proxy.example:3128",
     "username": "me",
     "client_kwargs": {"region_name": "eu-west-1", "verify": None},
     "config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 1}},
@@ -219,11 +261,14 @@ SECRET = {
     "client_kwargs": {"headers": {"Authorization": "Basic x"}},
     "get_credentials": lambda: None,
     "client_keys": [b"-----BEGIN", "-----BEGIN\nabc", object()],
+    "proxy": "me:pw@proxy:3128",
+    "proxies": ["proxy:3128", "me:pw@proxy:3128"],
+    "host": "me@corp:pw@host",
 }
 WHERE = [
     "secret", "key", "password", "token.refresh_token", "account_key", "auth[1]", "something_new", "session", "credential",
     "endpoint_url", "base_url", "client_kwargs.headers.Authorization", "get_credentials",
-    "client_keys[0]", "client_keys[1]", "client_keys[2]",
+    "client_keys[0]", "client_keys[1]", "client_keys[2]", "proxy", "proxies[1]", "host",
 ]  # fmt: skip
 
 
@@ -333,6 +378,30 @@ def test_harmless_options_stay_readable(monkeypatch):
     assert redact("http://minio.example:9000 in eu-central-7") == "http://minio.example:9000 in eu-central-7"
 
 
+@pytest.mark.parametrize("password", [987654321, 1234567.5])
+def test_numbers_are_secrets_too(password):
+    """A command line makes a number of a password of digits; numbers that are known to be harmless stay readable."""
+    resolved({"username": "me", "password": password, "block_size": 5242881})
+    pair = base64.b64encode(f"me:{password}".encode()).decode()
+
+    assert redact(f"{password} {pair} 5242881") == "*** *** 5242881"
+
+
+def test_a_proxy_without_a_scheme_has_a_login(canary):
+    """Drivers name the password alone."""
+    resolved({"proxy": f"me@corp:{canary}@proxy:3128"})
+
+    assert redact(f"407 {canary}") == "407 ***"
+
+
+def test_a_password_with_a_slash_is_hidden_where_it_became_a_name():
+    """A driver takes what stands behind the slash for a folder, and says it is not there."""
+    tail = uuid.uuid4().hex
+    protect_url(f"zip://a::ftp://me@corp.example:9/{tail}@host/y")
+
+    assert redact(f"550 /{tail}@host/y: no such file") == "550 /***@host/y: no such file"
+
+
 def test_a_key_file_is_hidden_line_by_line():
     """Texts are folded and cut."""
     lines = [f"MIIEowIBAAKCAQEA{uuid.uuid4().hex}" for _ in range(3)]
@@ -346,7 +415,9 @@ def test_words_are_not_torn():
     protect("sesamo")
     protect("abc")
 
-    assert redact("sesamo sesamopolis abc") == "*** sesamopolis abc"
+    assert redact("sesamo sesamopolis open_sesamo sesamo-x abc") == "*** sesamopolis open_sesamo sesamo-x abc"
+    assert redact("'sesamo', x=sesamo&y, sesamo: 7sesamo7 %3Dsesamo") == "'***', x=***&y, ***: 7***7 %3D***"
+    assert redact(repr("\nsesamo")) == repr("\n***")
 
 
 def test_what_a_url_holds_is_hidden(canary):
@@ -530,6 +601,40 @@ def test_values_pickle_without_secrets(canary, make):
         assert copy.copy(value) == copy.deepcopy(value) == value
 
 
+# --- what the diagnosis shows --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("login", ["me:{}@", "me@corp:{}@", "http://me:{}@", "{}@"])
+def test_the_login_of_a_proxy_is_not_shown(canary, monkeypatch, login):
+    """With and without a scheme, as curl takes both."""
+    monkeypatch.setenv("HTTPS_PROXY", login.format(canary.replace("/", "")) + "proxy.example:3128")
+    check = proxies(Endpoint(host="host.example", port=443, origin="test", tls=True, web=True))
+
+    assert "***@proxy.example:3128" in str(check)
+    assert canary.replace("/", "") not in str(check)
+
+
+@pytest.mark.parametrize("wrap", ['{{"private_key": "{}"}}', "{}", "/9j/{}", "{}" * 200], ids=["json", "text", "slash", "long"])
+def test_a_key_in_place_of_its_file_is_not_shown(canary, monkeypatch, wrap):
+    """Some set the variable to the key itself, as CI systems do; a name of a file is shown, to be corrected."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", wrap.format(*[canary] * 200))
+    hidden = credentials("gcsfs", parse("gs://bucket"), {}, {})
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")
+    named = credentials("gcsfs", parse("gs://bucket"), {}, {})
+
+    assert canary not in str(hidden)
+    assert "GOOGLE_APPLICATION_CREDENTIALS" in str(hidden)
+    assert "/no/such/key.json" in str(named)
+
+
+def test_an_endpoint_that_cannot_be_understood_is_not_quoted(canary):
+    """What stands where the port should be is a password with a slash."""
+    with pytest.raises(InvalidOptionError, match="base_url in options is no address") as caught:
+        endpoint_of("webdav4", parse("webdav://"), {"base_url": f"https://me:{canary}@host"}, {})
+
+    assert canary.partition("/")[0] not in everything(caught.value)
+
+
 # --- pickling ------------------------------------------------------------------------------
 
 WAYS_OUT = ("SecretReference(env=", "persistence.toml", "function")
@@ -542,12 +647,20 @@ WAYS_OUT = ("SecretReference(env=", "persistence.toml", "function")
         ("memory://x", {"s3": {"key": SecretReference(env="A"), "secret": "literal7"}}, "storage_options.s3.secret"),
         ("memory://x", {"memory": {"deep": {"list": [{"token": "literal7"}]}}}, "storage_options.memory.deep.list[0].token"),
         ("ftp://me:literal7@host/x", None, "default_prefix"),
+        ("ftp://me@corp.example:literal7@host/x", None, "default_prefix"),
+        ("zip://::ftp://me@corp.example:literal7@host/x.zip", None, "default_prefix"),
+        ("zip://a::ftp://me:literal7/x@host/x.zip", None, "default_prefix"),
+        ("ftp://me:9/literal7@host/y", None, "default_prefix"),
+        ("memory://x", {"s3": {"proxy": "me:literal7@proxy:3128"}}, "storage_options.s3.proxy"),
         ("zip://a::ftp://me:literal7@host/x.zip", None, "default_prefix"),
         ("https://host/x?X-Amz-Signature=literal7", None, "default_prefix"),
         ("https://literal7@host/x", None, "default_prefix"),
         ("memory://x", lambda _: {"secret": "literal7"}, "storage_options"),
     ],
-    ids=["flat", "nested", "deep", "login", "chain", "signed", "token", "closure"],
+    ids=[
+        *("flat", "nested", "deep", "login", "hosted login", "hosted login in a chain", "slash in a chain", "slash", "proxy"),
+        *("chain", "signed", "token", "closure"),
+    ],
 )
 def test_secrets_are_not_pickled(prefix, options, named):
     """The error names where they are, and three ways out; multiprocessing and dask report a TypeError well."""
@@ -558,7 +671,7 @@ def test_secrets_are_not_pickled(prefix, options, named):
     assert isinstance(caught.value, TypeError)
     assert named in str(caught.value)
     assert all(way in str(caught.value) for way in WAYS_OUT)
-    assert "literal7" not in everything(caught.value)
+    assert "literal7" not in everything(caught.value) + repr(persistence)
 
 
 def test_a_upath_with_a_secret_is_not_pickled():
@@ -667,3 +780,34 @@ def test_the_door_takes_a_profile(tmp_path, monkeypatch):
     assert fs._target.storage_options["use_listings_cache"] is True
     assert b"use_listings_cache" not in pickle.dumps(fs)
     assert fs.adapter._policy.read_only
+
+
+@pytest.mark.parametrize("where", ["options", "deep", "target"])
+@pytest.mark.parametrize("kind", ["command", "file"])
+def test_options_that_are_data_run_no_program_and_read_no_file(tmp_path, kind, where):
+    """A catalog or a notebook of somebody else may hold them; only a `SecretReference` may, which is code."""
+    made = tmp_path / "made"
+    (tmp_path / "key").write_text("s3cr3t")
+    command = [*script(tmp_path, f"open({str(made)!r}, 'w'); print('s3cr3t')")]
+    table = {"command": command} if kind == "command" else {"file": str(tmp_path / "key")}
+    options = {
+        "options": {"username": table},
+        "deep": {"unchecked": {"headers": [{"x": table}]}},
+        "target": {"target_options": {"username": table}},
+    }[where]
+
+    with pytest.raises(InvalidOptionError, match=rf"(?s)names a {kind}.*SecretReference\({kind}=") as caught:
+        fsspec.filesystem("persist", target_protocol="ftp", **options)
+    assert "username" in str(caught.value) or "unchecked.headers[0].x" in str(caught.value)
+    assert not made.exists()
+
+
+def test_the_door_takes_references_to_programs_from_code(tmp_path):
+    """They are pickled, and not written as JSON, which is data."""
+    reference = SecretReference(command=script(tmp_path, "print('s3cr3t')"))
+    fs = fsspec.filesystem("persist", target_protocol="memory", target_options={"unchecked": {"token": reference}})
+
+    assert fs._target.storage_options["token"] == "s3cr3t"
+    assert pickle.loads(pickle.dumps(fs))._target.storage_options["token"] == "s3cr3t"
+    with pytest.raises(InvalidOptionError, match="names a command"):
+        fs.to_json()
