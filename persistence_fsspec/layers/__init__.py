@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from persistence_fsspec.layers.limit import LimitLayer
+from persistence_fsspec.layers.loop import Renew
 from persistence_fsspec.layers.readonly import ReadOnlyLayer
-from persistence_fsspec.layers.retry import Renew, RetryLayer
+from persistence_fsspec.layers.retry import RetryLayer
 from persistence_fsspec.layers.timeout import TimeoutLayer
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 from persistence_fsspec.attempt import current
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.foreign import translated
-from persistence_fsspec.layers.retry import retrying
+from persistence_fsspec.layers.loop import retrying
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.stores.dialects.base import Repeat
 

@@ -8,7 +8,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 from persistence_fsspec.errors import ChecksumMismatchError, PersistenceError, TruncatedError
-from persistence_fsspec.layers.retry import retrying
+from persistence_fsspec.layers.loop import retrying
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Digest, ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.plan import Step

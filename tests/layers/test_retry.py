@@ -23,7 +23,8 @@ from persistence_fsspec.errors import (
     ThrottledError,
 )
 from persistence_fsspec.events import on_event
-from persistence_fsspec.layers.retry import RetryLayer, retrying
+from persistence_fsspec.layers.loop import retrying
+from persistence_fsspec.layers.retry import RetryLayer
 from tests.layers.flaky import PATIENT, Flaky, memory_store
 
 BODY = bytes(range(256)) * 2048  # 512 KiB: several pieces
