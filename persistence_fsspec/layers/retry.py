@@ -107,9 +107,11 @@ class RetryLayer(Layer):
         moving, replaced = self.info(source), self._there(target)
 
         def done(exc: PersistenceError) -> bool:
-            """Gone from there, and arrived here: not what was here before."""
+            """Gone from there, where it was when we came, and arrived here; not the very version that was here before."""
             now = self._there(target) if isinstance(exc, ObjectNotFoundError) else None
-            return now is not None and now.size == moving.size and (replaced is None or not replaced.same_content(now))
+            if now is None or now.size != moving.size:
+                return False
+            return replaced is None or replaced.version is None or replaced.version != now.version
 
         self.repeated("rename", source, lambda: self.inner.rename(source, target), done=done)
 

@@ -8,7 +8,7 @@ import pytest
 from fsspec.spec import AbstractFileSystem
 from fsspec.transaction import Transaction
 
-from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec import FSSpecPersistence, Policy
 from persistence_fsspec.errors import (
     ConnectionFailedError,
     InvalidNameError,
@@ -97,7 +97,7 @@ def test_exists_raises_on_a_dead_server(dead_port, protocol):
     url = "webdav://" if protocol == "webdav" else f"{protocol}://127.0.0.1:{dead_port}/data"
 
     with pytest.raises(ConnectionError):
-        FSSpecPersistence(url, storage_options=options).exists("k")
+        FSSpecPersistence(url, storage_options=options, policy=Policy(attempts=1)).exists("k")
 
 
 # --- names ---
@@ -346,7 +346,7 @@ def test_find_raises_on_a_forbidden_folder(http_server, status):
 def test_find_raises_on_a_dead_server(dead_port, protocol):
     """Nor where nobody answers at all."""
     with pytest.raises(ConnectionFailedError):
-        list(FSSpecPersistence(f"{protocol}://127.0.0.1:{dead_port}/data").find())
+        list(FSSpecPersistence(f"{protocol}://127.0.0.1:{dead_port}/data", policy=Policy(attempts=1)).find())
 
 
 # --- forks ---

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec import FSSpecPersistence, Policy
 from persistence_fsspec.errors import (
     AuthenticationError,
     ChangedDuringReadError,
@@ -77,7 +77,7 @@ def test_the_status_decides(http_server, status, error):
 @pytest.mark.quirk("http-info")
 def test_a_dead_server_is_a_connection_error(dead_port):
     """For looking, reading and listing."""
-    p = FSSpecPersistence(f"http://127.0.0.1:{dead_port}/data")
+    p = FSSpecPersistence(f"http://127.0.0.1:{dead_port}/data", policy=Policy(attempts=1))
 
     for act in (lambda: p.info("k"), lambda: p.read_bytes("k"), lambda: list(p.listdir())):
         with pytest.raises(ConnectionFailedError):

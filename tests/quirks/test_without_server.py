@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec import FSSpecPersistence, Policy
 from persistence_fsspec.errors import (
     FolderNotEmptyError,
     InvalidNameError,
@@ -196,7 +196,8 @@ def test_smb_errors_are_told_apart_by_their_status(status, expected):
 def test_smb_a_refused_connection_is_a_connection_error(dead_port):
     """The client calls it a ValueError."""
     pytest.importorskip("smbprotocol")
-    p = FSSpecPersistence(f"smb://127.0.0.1:{dead_port}/share", storage_options={"username": "a", "password": "b"})
+    login = {"username": "a", "password": "b"}
+    p = FSSpecPersistence(f"smb://127.0.0.1:{dead_port}/share", storage_options=login, policy=Policy(attempts=1))
 
     with pytest.raises(ConnectionError):
         p.exists("k")
