@@ -21,9 +21,9 @@ def main() -> None:
     logging.captureWarnings(capture=True)  # what drivers warn of is for -vv
     if not sys.warnoptions:
         warnings.simplefilter("default")
-    for stream in (sys.stdout, sys.stderr):  # a name need not be valid Unicode to be printed
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape" if stream is sys.stdout else "backslashreplace")
+    from persistence_fsspec.cli import streams  # noqa: PLC0415 - optional, too
+
+    streams.prepare()
     app(prog_name="persist")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated, Any, Final
@@ -10,9 +11,10 @@ import typer
 from typer.core import TyperGroup
 
 from persistence_fsspec import __version__
-from persistence_fsspec.cli import config, demo, diagnose, files, look
+from persistence_fsspec.cli import config, demo, diagnose, files, look, output
 from persistence_fsspec.cli.errors import begin, usage_error
 from persistence_fsspec.cli.exitcodes import explain as exit_codes
+from persistence_fsspec.redaction import redact
 
 _HELP: Final = """Files and trees on any store that fsspec reaches by URL: verified, and whole or not at all.
 
@@ -21,7 +23,7 @@ From nothing to your bucket, and back:
   pip install "persistence-fsspec[s3,cli]"      the extra is what stands before ://
   export AWS_PROFILE=work                       credentials as for every AWS tool: AWS_*, ~/.aws, roles
   persist doctor s3://my-bucket                 does it work? If not: why, and what to do
-  persist cp -r results s3://my-bucket/results  a tree; interrupted? give it again
+  persist cp -r results s3://my-bucket/results  a tree; each file whole, or not there
   persist ls -l s3://my-bucket/results
   persist cp -r s3://my-bucket/results back
 
@@ -36,10 +38,71 @@ field "schema", and an error is one line of JSON on standard error: class, opera
 """
 
 
+_NO_COMMANDS: Final = {
+    "put": "cp",
+    "get": "cp",
+    "copy": "cp",
+    "sync": "cp -r",
+    "move": "mv",
+    "delete": "rm",
+    "del": "rm",
+    "list": "ls",
+}
+_NO_OPTIONS: Final = {
+    "--endpoint-url": "-o endpoint_url=https://...",
+    "--endpoint": "-o endpoint_url=https://...",
+    "--region": "-o client_kwargs.region_name=...",
+    "--anon": "-o anon=true",
+    "--no-sign-request": "-o anon=true",
+    "--user": "-o username=...",
+    "--username": "-o username=...",
+    "--password": "-o password@env=VARIABLE",
+    "--key": "-o key@env=VARIABLE",
+    "--secret": "-o secret@env=VARIABLE",
+    "--port": "-o port=...",
+}
+
+
 class _Group(TyperGroup):
-    """Says in JSON what is wrong with a command line that asks for JSON."""
+    """Says in JSON what is wrong with a command line that asks for JSON, and what other tools' words are called here."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        try:
+            return super().make_context(*args, **more)
+        except Exception as exc:
+            _hide(exc)
+            raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as exc:
+            ours = _NO_COMMANDS.get(args[0]) if args else None
+            if ours and isinstance(getattr(exc, "message", None), str):
+                exc.message = f"No such command {args[0]!r}. Did you mean: persist {ours}?"  # type: ignore[attr-defined]
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as exc:
+            ours = _NO_OPTIONS.get(str(getattr(exc, "option_name", "")))
+            if ours:
+                exc.possibilities = None  # type: ignore[attr-defined]
+                exc.message = f"{str(exc.message).rstrip('.')}. Did you mean: {ours}?"  # type: ignore[attr-defined]
+            _hide(exc)
+            raise
 
     def main(self, *args: Any, **more: Any) -> Any:
+        try:
+            return self._main(*args, **more)
+        except OSError as exc:  # of the help; commands have a screen for theirs
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"error: standard output cannot be written: {exc.strerror or exc}\n")
+            output.to_nowhere()
+            sys.exit(1)
+
+    def _main(self, *args: Any, **more: Any) -> Any:
         words = (args[0] if args else more.get("args")) or sys.argv[1:]
         if "--json" not in words or not more.get("standalone_mode", True):
             return super().main(*args, **more)
@@ -51,6 +114,12 @@ class _Group(TyperGroup):
             usage_error(exc.format_message())
             status = 2
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _hide(exc: Exception) -> None:
+    """What was typed is quoted in an error about it, and may hold a password."""
+    if isinstance(getattr(exc, "message", None), str):
+        exc.message = redact(exc.message)  # type: ignore[attr-defined]
 
 
 app = typer.Typer(

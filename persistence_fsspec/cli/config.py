@@ -25,7 +25,10 @@ app = typer.Typer(
 
 @app.command()
 def init(as_json: AsJson = False, verbose: Verbose = 0) -> None:
-    """Write a first persistence.toml, all of it comments, where this user's own is looked for."""
+    """Write a first persistence.toml, all of it comments.
+
+    Where this user's own is looked for; an existing one stays.
+    """
     with one_screen(as_json=as_json, verbose=verbose):
         path = config_file()
         with translated("write", str(path)):
@@ -53,7 +56,10 @@ def validate(
     as_json: AsJson = False,
     verbose: Verbose = 0,
 ) -> None:
-    """Name everything that is wrong in persistence.toml, each with its way out."""
+    """Name what is wrong in persistence.toml.
+
+    Everything at once, each with its way out.
+    """
     with one_screen(as_json=as_json, verbose=verbose):
         if path is not None and not path.is_file():
             raise ObjectNotFoundError("there is no such file", operation="validate", url=str(path))

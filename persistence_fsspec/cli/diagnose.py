@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,7 +15,11 @@ from persistence_fsspec.cli.exitcodes import exit_code
 from persistence_fsspec.cli.options import AsJson, Options, Policies, Profile, Verbose, address, persistence_for
 from persistence_fsspec.cli.words import in_commands
 from persistence_fsspec.diagnosis.checks import Check
+from persistence_fsspec.diagnosis.endpoints import AWS_BY_DEFAULT
 from persistence_fsspec.stores.registered import ProtocolInfo
+
+if TYPE_CHECKING:
+    from persistence_fsspec.diagnosis.explain import Explanation
 
 _MARKS: Final = {"ok": "ok", "warning": "warning", "problem": "PROBLEM", "skipped": "-"}
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": None}
@@ -74,8 +78,8 @@ def explain(
 
     Which driver, which options and where each comes from, and what the store can do.
     """
-    place = address(url)
     with one_screen(as_json=as_json, verbose=verbose):
+        place = address(url)
         from persistence_fsspec.diagnosis.explain import explain as explained  # noqa: PLC0415 - loads a driver
 
         persistence = persistence_for([place], profile=profile, options=option, policies=policy)
@@ -85,7 +89,17 @@ def explain(
             return
         output.fields(
             (name.replace("_", " "), str(found[name]))
-            for name in ("url", "protocol", "driver", "package", "registered_by", "replaced", "persistence", "profile")
+            for name in (
+                "url",
+                "protocol",
+                "driver",
+                "package",
+                "registered_by",
+                "replaced",
+                "persistence",
+                "accelerator",
+                "profile",
+            )
             if found[name]
         )
         _section("options", [in_commands(f"{one['name']} = {one['value']}   from {one['origin']}") for one in found["options"]])
@@ -121,8 +135,8 @@ def doctor(
     verbose: Verbose = 0,
 ) -> None:
     """Find out why a store does not work, and what to do."""
-    place = address(url)
     with one_screen(as_json=as_json, verbose=verbose):
+        place = address(url)
         from persistence_fsspec.diagnosis.doctor import diagnose  # noqa: PLC0415 - only the doctor needs it
 
         for_people = not wants_json(as_json)
@@ -144,7 +158,7 @@ def doctor(
 def _show(check: Check) -> None:
     mark = (
         typer.style(f"{_MARKS[check.status]:8}", fg=_COLOURS[check.status])
-        if sys.stdout.isatty()
+        if sys.stdout is not None and sys.stdout.isatty()
         else f"{_MARKS[check.status]:8}"
     )
     output.write(f"{mark} {check.name:14} {output.printable(in_commands(' '.join(check.found.split())))}")
@@ -157,7 +171,7 @@ def origins_of(urls: Sequence[str], profile: str | None, options: Sequence[str] 
     """For the screen of an error: where the credentials of a URL come from.
 
     Args:
-        urls: Of the command, from `address`.
+        urls: Of the command, as they were typed.
         profile: Of the command.
         options: Of the command.
     """
@@ -165,11 +179,19 @@ def origins_of(urls: Sequence[str], profile: str | None, options: Sequence[str] 
     def ask(url: str) -> list[str]:
         from persistence_fsspec.diagnosis.explain import explain as explained  # noqa: PLC0415 - after an error only
 
-        found = explained(persistence_for(urls, profile=profile, options=options), url)
+        found = explained(persistence_for(list(map(address, urls)), profile=profile, options=options), url)
         told = [f"{one.name} from {one.origin}" for one in found.options]
         lines = [f"Options of {found.protocol}://: {', '.join(told) or 'none given'}."]
         if found.environment:
             lines.append(f"Set in the environment, and read by the driver: {', '.join(found.environment)}.")
+        if found.protocol == "s3" and not _names_endpoint(found):
+            lines.append(f"{AWS_BY_DEFAULT[:1].upper()}{AWS_BY_DEFAULT[1:]}")
         return [*lines, f"All of it: persist explain {shlex.quote(found.url)}"]
 
     return ask
+
+
+def _names_endpoint(found: Explanation) -> bool:
+    named = {one.name for one in found.options} | set(found.environment)
+    inside = any(one.name == "client_kwargs" and "endpoint_url" in str(one.value) for one in found.options)
+    return inside or bool(named & {"endpoint_url", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_CONFIG_FILE"})

@@ -13,31 +13,39 @@ from typing import Any, Final
 import typer
 
 from persistence_fsspec.cli import logs, output
+from persistence_fsspec.cli.causes import causes, errors_of, is_bucket_missing, report_of, sole_cause
 from persistence_fsspec.cli.exitcodes import INTERRUPTED, exit_code
 from persistence_fsspec.cli.words import in_commands
+from persistence_fsspec.diagnosis.endpoints import ELSEWHERE
 from persistence_fsspec.errors import (
     AuthenticationError,
     ConnectionFailedError,
+    InvalidOptionError,
     IsAFolderError,
     ObjectExistsError,
+    ObjectNotFoundError,
     OperationTimeoutError,
     PermissionDeniedError,
     PersistenceError,
     ServerFailedError,
     ThrottledError,
-    TransferError,
     UnknownProtocolError,
 )
-from persistence_fsspec.location import is_url, parse
+from persistence_fsspec.location import is_url, local_path, parse
 from persistence_fsspec.redaction import redact
 
-_FAILURES_SHOWN: Final = 10
-_INTERRUPTED: Final = "interrupted; nothing half-written is left under a final name. To continue, give the same command again: what has arrived is kept."
-_AGAIN: Final = {
-    "delete": "The rest is deleted. Giving the same command again is safe.",
-    "move": "The rest has arrived, and nothing was deleted at the source. Giving the same command again is safe.",
-    "": "The rest has arrived. Giving the same command again is safe, and tries once more.",
+_CAUSES_SHOWN: Final = 8
+_INTERRUPTED: Final = "interrupted"
+_REST: Final = {
+    "delete": ("The rest is deleted.", "The same command deletes what is left."),
+    "move": (
+        "The rest has arrived, and nothing was deleted at the source.",
+        "This may pass: the same command copies all of it again.",
+    ),
+    "": ("The rest has arrived.", "This may pass: the same command copies all of it again."),
 }
+_AWS: Final = "amazonaws.com"
+_WILD: Final = frozenset("*?[")
 
 Origins = Callable[[str], list[str]]
 """Told a URL, says line by line where the credentials for it come from."""
@@ -56,13 +64,17 @@ def wants_json(after: bool) -> bool:
 
 
 @contextmanager
-def one_screen(*, as_json: bool, verbose: int, origins: Origins | None = None) -> Iterator[None]:
+def one_screen(
+    *, as_json: bool, verbose: int, origins: Origins | None = None, verb: str = "", interrupted: str = _INTERRUPTED
+) -> Iterator[None]:
     """Run a command: show its error on one screen without a traceback, and end with the error's code.
 
     Args:
         as_json: ``--json`` after the command's name.
         verbose: How often ``-v`` stands there.
         origins: Asked when a store refuses who we are.
+        verb: What the user typed, in place of the library's word for what went wrong inside.
+        interrupted: What is true after Ctrl-C.
 
     Raises:
         typer.Exit: Anything failed.
@@ -74,26 +86,39 @@ def one_screen(*, as_json: bool, verbose: int, origins: Origins | None = None) -
             output.flush()
         except PersistenceError as exc:
             _trace(exc, verbose)
+            if exc.operation or exc.url:
+                exc.operation = verb or exc.operation
             (_show_json if as_json else _show)(exc, origins)
             raise typer.Exit(exit_code(exc)) from None
+        except typer.Exit:
+            raise
+        except RuntimeError as exc:
+            if "home directory" not in str(exc).lower():
+                raise _bug(exc, as_json, verbose) from None
+            _trace(exc, verbose)
+            known = InvalidOptionError("the home folder is not known", hint="Set HOME to it, as an absolute path.")
+            (_show_json if as_json else _show)(known, None)
+            raise typer.Exit(exit_code(known)) from None
         except KeyboardInterrupt:
             _say(
                 as_json,
-                {"class": "KeyboardInterrupt", "message": _INTERRUPTED, "retryable": True, "exit_code": INTERRUPTED},
-                _INTERRUPTED,
+                {"class": "KeyboardInterrupt", "message": interrupted, "retryable": True, "exit_code": INTERRUPTED},
+                interrupted,
             )
             raise typer.Exit(INTERRUPTED) from None
-        except typer.Exit:
-            raise
         except Exception as exc:
             if type(exc).__module__.partition(".")[0] in {"typer", "click"}:  # wrong use, shown by them
                 raise
-            _trace(exc, verbose)
-            name = type(exc).__name__
-            text = redact(f"unexpected {name}: {exc}")
-            known = {"class": name, "message": redact(str(exc)), "retryable": False, "exit_code": 1}
-            _say(as_json, known, f"error: {text}\n  This is a bug, not your mistake; -vv shows where it happened.")
-            raise typer.Exit(1) from None
+            raise _bug(exc, as_json, verbose) from None
+
+
+def _bug(exc: Exception, as_json: bool, verbose: int) -> typer.Exit:
+    _trace(exc, verbose)
+    name = type(exc).__name__
+    text = redact(f"unexpected {name}: {exc}")
+    known = {"class": name, "message": redact(str(exc)), "retryable": False, "exit_code": 1}
+    _say(as_json, known, f"error: {text}\n  This is a bug, not your mistake; -vv shows where it happened.")
+    return typer.Exit(1)
 
 
 def usage_error(message: str) -> None:
@@ -107,7 +132,8 @@ def usage_error(message: str) -> None:
 
 def _trace(exc: BaseException, verbose: int) -> None:
     if verbose >= 2:
-        output.tell(redact("".join(traceback.format_exception(type(exc), exc, exc.__traceback__))).rstrip())
+        told = redact("".join(traceback.format_exception(type(exc), exc, exc.__traceback__))).rstrip()
+        output.tell(output.printable_lines(told, sys.stderr))
 
 
 def _say(as_json: bool, error: dict[str, Any], text: str) -> None:
@@ -120,7 +146,7 @@ def _say(as_json: bool, error: dict[str, Any], text: str) -> None:
 
 def _red(text: str) -> None:
     """The first line in red on a terminal."""
-    first, _, rest = text.partition("\n")
+    first, _, rest = output.printable_lines(text, sys.stderr).partition("\n")
     typer.secho(first, fg=typer.colors.RED, err=True, color=sys.stderr.isatty())
     if rest:
         output.tell(rest)
@@ -135,7 +161,7 @@ def as_dict(exc: PersistenceError) -> dict[str, Any]:
         "class": type(exc).__name__,
         "operation": exc.operation,
         "url": exc.url,
-        "message": exc.message,
+        "message": _summary(exc),
         "hint": " ".join(advice(exc)),
         "retryable": exc.retryable,
         "exit_code": exit_code(exc),
@@ -147,6 +173,12 @@ def _show_json(exc: PersistenceError, origins: Origins | None) -> None:
     found = _origins(exc, origins)
     if found:
         error["credentials"] = found
+    listed = causes(exc)
+    if listed:
+        error["causes"] = [
+            {"class": type(one.error).__name__, "message": redact(one.message), "files": one.files, "example": one.example}
+            for one in listed
+        ]
     _say(True, error, "")
 
 
@@ -154,29 +186,53 @@ def _show(exc: PersistenceError, origins: Origins | None) -> None:
     where = " ".join(part for part in (exc.operation, exc.url) if part)
     found = _origins(exc, origins)
     told = [in_commands(line) for line in (*_failures(exc), *found)]
-    lines = [in_commands(f"error: {where}: {exc.message}" if where else f"error: {exc.message}")]
+    summary = in_commands(_summary(exc))
+    lines = [f"error: {where}: {summary}" if where else f"error: {summary}"]
     lines += [f"  {line}" for line in (*told, *advice(exc, origins_known=bool(found)))]
     _red("\n".join(redact(line) for line in lines))
 
 
+def _summary(exc: PersistenceError) -> str:
+    """What happened, in one line; of a transfer, how many files did not arrive."""
+    report, sole = report_of(exc), sole_cause(exc)
+    if report is None:
+        return exc.message
+    if sole is None:
+        failed = f"{len(report.failed):,}"
+        return f"{failed} of {len(report.files):,} files failed" if report.operation != "delete" else f"{failed} objects stay"
+    done, name = "moved" if report.operation == "move" else "copied", output.printable(sole.example, sys.stderr)
+    whole = is_bucket_missing(sole.error) or isinstance(sole.error, _OF_THE_STORE)  # not a matter of this or that file
+    which = f"{output.files(sole.files)}{'' if whole else f', such as {name}'}" if sole.files > 1 else name
+    return f"nothing was {done}: {sole.message} ({which})"
+
+
 def _failures(exc: PersistenceError) -> list[str]:
-    if not isinstance(exc, TransferError) or exc.report is None:
+    """Each reason once, with one of its files."""
+    if sole_cause(exc) is not None:
         return []
-    failed = exc.report.failed
-    shown = [f"{output.printable(file.source)}: {file.error.message if file.error else ''}" for file in failed[:_FAILURES_SHOWN]]
-    more = len(failed) - len(shown)
-    return [*shown, *([f"... and {more:,} more; --json lists all"] if more else [])]
+    found = causes(exc)
+    shown = [
+        f"{output.files(one.files)}: {one.message}, such as {output.printable(one.example, sys.stderr)}"
+        if one.files > 1
+        else f"{output.printable(one.example, sys.stderr)}: {one.message}"
+        for one in found[:_CAUSES_SHOWN]
+    ]
+    more = len(found) - len(shown)
+    return [*shown, *([f"... and {more:,} more reasons; --json lists all files"] if more else [])]
 
 
 def _origins(exc: PersistenceError, origins: Origins | None) -> list[str]:
     """Where the credentials came from, when they are what is wrong; a failure to find out is not another error."""
-    cause = _cause(exc)
-    if not isinstance(cause, PermissionDeniedError) or origins is None or not is_url(cause.url):
+    refused = next((one for one in errors_of(exc) if isinstance(one, PermissionDeniedError) and is_url(one.url)), None)
+    if refused is None or origins is None:
         return []
     try:
-        return origins(cause.url)
+        return origins(refused.url)
     except Exception:  # noqa: BLE001 - the error itself must be seen, whatever becomes of its explanation
         return []
+
+
+# --- what to do next ---
 
 
 def advice(exc: PersistenceError, *, origins_known: bool = False) -> list[str]:
@@ -186,10 +242,26 @@ def advice(exc: PersistenceError, *, origins_known: bool = False) -> list[str]:
         exc: The error.
         origins_known: Where the credentials come from is told already.
     """
+    report = report_of(exc)
+    if report is None:
+        return [*_advice(exc, origins_known=origins_known), *_next(exc)]
+    sole, found = sole_cause(exc), causes(exc)
+    if sole is not None:
+        return [*_advice(sole.error, origins_known=origins_known), *_next(sole.error)]
+    lines = _advice(found[0].error, origins_known=origins_known) if len(found) == 1 else []
+    rest, again = _REST.get(report.operation, _REST[""])
+    told = [rest] if report.copied or report.operation == "delete" else []
+    if any(type(one.error).retryable for one in found):  # an error itself is final once it has been repeated
+        told.append(again)
+    doctor = next((line for one in found for line in _next_doctor(one.error)), "")
+    return [*lines, *([" ".join(told)] if told else []), *([doctor] if doctor else [])]
+
+
+def _advice(exc: PersistenceError, *, origins_known: bool) -> list[str]:
     hint = in_commands(exc.hint)
     said = isinstance(exc, (IsAFolderError, ThrottledError)) or (origins_known and "come from" in hint)
     found = [hint] if hint and not said else []
-    if isinstance(exc, IsAFolderError) and exc.operation not in {"write", "open", "read"}:
+    if isinstance(exc, IsAFolderError) and exc.operation not in {"write", "open", "read", "cat"}:
         found.append("Add -r to take the folder with everything in it.")
     elif isinstance(exc, IsAFolderError):
         found.append("Name an object: a URL without a slash at its end.")
@@ -197,26 +269,49 @@ def advice(exc: PersistenceError, *, origins_known: bool = False) -> list[str]:
         found.append("Without --no-overwrite it would be replaced.")
     elif isinstance(exc, ThrottledError):
         found.append("The store asks for fewer requests: try -p max_requests=4.")
-    elif isinstance(exc, TransferError):
-        found.append(_AGAIN.get(exc.operation, _AGAIN[""]))
     elif isinstance(exc, UnknownProtocolError) and "persist protocols" not in hint:
         found.append("persist protocols lists those there are.")
-    return [*found, *_doctor(exc)]
+    elif isinstance(exc, ConnectionFailedError) and _AWS in exc.message:
+        found.append(f"If no endpoint_url was given, this is AWS; {ELSEWHERE}")
+    elif isinstance(exc, ObjectNotFoundError) and not is_bucket_missing(exc) and _WILD & set(_key(exc.url)):
+        found.append("Names are literal, and * ? [ mean themselves; cp -r takes patterns: --include '*.csv'.")
+    elif isinstance(exc, InvalidOptionError) and "is not TOML" in exc.message and not hint:
+        found.append("Mend that line; persist config validate checks the whole file.")
+    elif is_bucket_missing(exc) and not hint:
+        found.append("Check the bucket's name, the region, and the endpoint.")
+    return found
 
 
-def _cause(exc: PersistenceError) -> BaseException | None:
-    """Of a transfer, why its first file failed."""
-    return exc.__cause__ if isinstance(exc, TransferError) else exc
+def _key(url: str) -> str:
+    try:
+        return parse(url).key if is_url(url) else ""
+    except PersistenceError:
+        return ""
 
 
-_DOCTORS: Final = (AuthenticationError, PermissionDeniedError, ConnectionFailedError, OperationTimeoutError, ServerFailedError)
+def _next(exc: PersistenceError) -> list[str]:
+    """The command that shows more: the doctor for a store, a listing for a name."""
+    return _next_doctor(exc) or _next_listing(exc)
 
 
-def _doctor(exc: PersistenceError) -> list[str]:
-    cause = _cause(exc)
-    if not isinstance(cause, _DOCTORS) or not is_url(cause.url):
+_OF_THE_STORE: Final = (AuthenticationError, ConnectionFailedError, OperationTimeoutError, ServerFailedError)
+
+
+def _next_doctor(exc: PersistenceError) -> list[str]:
+    if not isinstance(exc, (*_OF_THE_STORE, PermissionDeniedError)) and not is_bucket_missing(exc):
         return []
-    location = parse(cause.url)
+    if not is_url(exc.url):
+        return []
+    location = parse(exc.url)
     if location.protocol in {"file", "local", "memory"}:
         return []
     return [f"Next: persist doctor {shlex.quote(str(location.with_key('')))}   (with the same -o and --profile)"]
+
+
+def _next_listing(exc: PersistenceError) -> list[str]:
+    key = _key(exc.url).strip("/")
+    if not isinstance(exc, ObjectNotFoundError) or exc.hint or not key:
+        return []
+    parent = parse(exc.url).with_key(key.rpartition("/")[0])
+    shown = str(local_path(parent.key)) if parent.protocol == "file" else str(parent)
+    return [f"Next: persist ls {shlex.quote(shown)}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from persistence_fsspec.cli.causes import sole_cause
 from persistence_fsspec.errors import (
     AuthenticationError,
     InvalidNameError,
@@ -21,7 +22,7 @@ CLOSED_PIPE: Final = 141
 
 # Most specific first: the first match wins.
 _TABLE: Final[tuple[tuple[type[PersistenceError], int, str], ...]] = (
-    (TransferError, 3, "some files did not arrive"),
+    (TransferError, 3, "some files did not arrive (where none did, and all for one reason: that reason's code)"),
     (ObjectNotFoundError, 4, "not found"),
     (AuthenticationError, 5, "credentials missing, wrong or expired"),
     (PermissionDeniedError, 6, "permission denied"),
@@ -35,13 +36,15 @@ _SIGNALS: Final = {INTERRUPTED: "interrupted", CLOSED_PIPE: "the reader of the o
 
 
 def exit_code(error: PersistenceError) -> int:
-    """The status for an error.
+    """The status for an error; of a transfer that copied nothing, for one reason alone, the status of that reason.
 
     Examples:
         >>> exit_code(ObjectNotFoundError("x"))
         4
     """
-    return next(code for kind, code, _ in _TABLE if isinstance(error, kind))
+    cause = sole_cause(error)
+    told = error if cause is None else cause.error
+    return next(code for kind, code, _ in _TABLE if isinstance(told, kind))
 
 
 def explain() -> str:

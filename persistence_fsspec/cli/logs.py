@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from persistence_fsspec.cli import output
 from persistence_fsspec.redaction import redact
 
 _OURS: Final = "persistence_fsspec"
@@ -34,7 +35,7 @@ class _ToStderr(logging.Handler):
     """To what standard error is now: a progress bar takes its place for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        output.tell(output.printable_lines(self.format(record), sys.stderr))
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def ls(
     verbose: Verbose = 0,
 ) -> None:
     """List a folder."""
-    place = address(url)
-    with one_screen(as_json=as_json, verbose=verbose, origins=origins_of([place], profile, option)):
+    with one_screen(as_json=as_json, verbose=verbose, origins=origins_of([url], profile, option), verb="ls"):
+        place = address(url)
         persistence = persistence_for([place], profile=profile, options=option, policies=policy)
         store, key = persistence.store_and_key(place)
         found = ((_name(url, store, key, info), info) for info in _listed(persistence, place, recursive=recursive))
@@ -108,8 +108,8 @@ def stat(
     verbose: Verbose = 0,
 ) -> None:
     """Say what the store knows of one object or folder."""
-    place = address(url)
-    with one_screen(as_json=as_json, verbose=verbose, origins=origins_of([place], profile, option)):
+    with one_screen(as_json=as_json, verbose=verbose, origins=origins_of([url], profile, option), verb="stat"):
+        place = address(url)
         persistence = persistence_for([place], profile=profile, options=option, policies=policy)
         info, where = persistence.info(place), persistence.url(place)
         found = {"url": where, **output.entry_of(info, where), "metadata": dict(info.metadata)}

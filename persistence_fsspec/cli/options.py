@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from typing import Annotated, Any, Final
 
 import typer
 
 from persistence_fsspec.addresses import refuse_missing_slash
-from persistence_fsspec.config import canonical
-from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.config import sharing
+from persistence_fsspec.errors import InvalidOptionError, PersistenceError
 from persistence_fsspec.location import is_url, local
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistencePlugins
 from persistence_fsspec.secret import SecretReference
+from persistence_fsspec.spelling import nearest
 
 _PREFIX: Final = "PERSISTENCE_FSSPEC_"
-_PLAIN: Final = (str, bool, int, float, list, dict)
+_INTEGER: Final = re.compile(r"[+-]?(?:0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(r"[+-]?(?:0|[1-9][0-9]*)\.[0-9]+")
+_CREDENTIAL: Final = re.compile(
+    r"(?i)^(?:.*_)?(?:password|passwd|passphrase|secret|token|key|key_id|pin)$|^user(?:name)?$|^account"
+)
+"""Names whose values are text, also where they look like numbers."""
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="The result as JSON on standard output, an error as JSON on standard error.")
@@ -99,11 +108,16 @@ def storage_options(given: Iterable[str], urls: Sequence[str]) -> dict[str, dict
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise InvalidOptionError("-o needs NAME=VALUE", hint="For example: -o endpoint_url=https://minio.example")
-        names, kept = name.strip().partition("@")[0].split("."), _value(name.strip().partition("@")[2], value)
-        if len(names) > 1 and DataPersistencePlugins.is_supported_protocol(names[0]):
-            protocol, names = canonical(names[0]), names[1:]
+        plain, _, kind = name.strip().partition("@")
+        if not kind:
+            _refuse_written_out(plain, value)
+        kept = _value(kind, value, plain)
+        first, dot, rest = plain.partition(".")
+        if dot and DataPersistencePlugins.is_supported_protocol(first):
+            protocol, plain = sharing(first), rest
         else:
-            protocol = _only_protocol(urls, names[0])
+            protocol = _only_protocol(urls, first)
+        names = _path(protocol, plain)
         table: Any = found.setdefault(protocol, {})
         for part in names[:-1]:
             table = table.setdefault(part, {})
@@ -113,8 +127,40 @@ def storage_options(given: Iterable[str], urls: Sequence[str]) -> dict[str, dict
     return found
 
 
+def _refuse_written_out(name: str, text: str) -> None:
+    """A table as Python or JSON writes it would go to the driver as text."""
+    if not text.lstrip().startswith("{") or not isinstance(from_toml(text), str):
+        return
+    tables = []
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError):
+            tables.append(read(text.strip()))
+    for table in tables:
+        if isinstance(table, dict) and table:
+            said = " ".join(f"-o {name}.{inner}={shlex.quote(_spelled(value))}" for inner, value in table.items())
+            raise InvalidOptionError(f"-o {name}=... is a table, and would be passed on as text", hint=f"Write {said}")
+
+
+def _spelled(value: Any) -> str:
+    """A plain value as `from_toml` reads it."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _path(protocol: str, name: str) -> list[str]:
+    """The tables that a name with dots leads through; some drivers have dots in their names."""
+    if "." not in name:
+        return [name]
+    from persistence_fsspec.stores.opening import driver_class  # noqa: PLC0415 - loads a driver
+    from persistence_fsspec.stores.strict import option_path  # noqa: PLC0415 - for names with dots only
+
+    try:
+        return option_path(driver_class(protocol), name)
+    except PersistenceError:  # which is told when the store is opened
+        return name.split(".")
+
+
 def _only_protocol(urls: Sequence[str], name: str) -> str:
-    protocols = {canonical(DataPersistencePlugins.get_protocol(url)) for url in urls}
+    protocols = {sharing(DataPersistencePlugins.get_protocol(url)) for url in urls}
     distant = protocols - {"file"} or protocols
     if len(distant) != 1:
         choices = " or ".join(f"{protocol}.{name}" for protocol in sorted(distant))
@@ -122,35 +168,46 @@ def _only_protocol(urls: Sequence[str], name: str) -> str:
     return distant.pop()
 
 
-def _value(kind: str, text: str) -> Any:
+def _value(kind: str, text: str, name: str) -> Any:
     if kind == "env":
         return SecretReference(env=text)
     if kind == "file":
         return SecretReference(file=text)
     if kind == "command":
-        return SecretReference(command=tuple(shlex.split(text)))
+        try:
+            return SecretReference(command=tuple(shlex.split(text)))
+        except ValueError as exc:  # its text is about quotes, and quotes nothing
+            raise InvalidOptionError(f"-o {name}@command=...: {str(exc).lower()}", hint="Close every quote.") from None
     if kind:
         raise InvalidOptionError(f"-o NAME@{kind}=... is unknown; a secret comes from @env, @file or @command")
-    return from_toml(text)
+    return text if _CREDENTIAL.search(name.rpartition(".")[2]) else from_toml(text)
 
 
 def from_toml(text: str) -> Any:
-    """A value as TOML writes it (``true``, ``10``, ``"10"``, ``[1, 2]``); anything else is the text itself.
+    """A value as TOML writes it (``true``, ``10``, ``"10"``, ``[1, 2]``), where nothing else can be meant; else the text itself.
 
     Examples:
-        >>> [from_toml(text) for text in ("true", "10", '"10"', "eu-west-1", "2026-01-01")]
-        [True, 10, '10', 'eu-west-1', '2026-01-01']
+        >>> [from_toml(text) for text in ("true", "10", '"10"', "eu-west-1", "1e5", "1_000", "007", "[1, 2]")]
+        [True, 10, '10', 'eu-west-1', '1e5', '1_000', '007', [1, 2]]
     """
+    if text in {"true", "false"}:
+        return text == "true"
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if not text.startswith(("[", "{", '"')):
+        return text
     if sys.version_info >= (3, 11):
         import tomllib  # noqa: PLC0415 - only who gives options pays for reading them
     else:
         import tomli as tomllib  # noqa: PLC0415
 
     try:
-        read = tomllib.loads(f"value = {text}")
+        read = tomllib.loads(f"value = [{text}]")["value"]  # in brackets, a comment behind it is no TOML
     except tomllib.TOMLDecodeError:
         return text
-    return read["value"] if set(read) == {"value"} and isinstance(read["value"], _PLAIN) else text
+    return read[0] if len(read) == 1 else text
 
 
 def policy(given: Iterable[str]) -> Policy:
@@ -166,14 +223,25 @@ def policy(given: Iterable[str]) -> Policy:
     variable_of = {one.name: f"{_PREFIX}{one.name.upper()}" for one in fields(Policy)}
     variables = {}
     for text in given:
-        name, _, value = text.partition("=")
-        if name.strip() not in variable_of or not value.strip():
-            raise InvalidOptionError(
-                f"-p {text} is no field of a policy and its value", hint=f"There are: {', '.join(variable_of)}."
-            )
-        variables[variable_of[name.strip()]] = value
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if name not in variable_of:
+            near = nearest(name, variable_of)
+            said = f"; did you mean {near!r}?" if near else ""
+            raise InvalidOptionError(f"-p has no field {name!r}{said}", hint=f"There are: {', '.join(variable_of)}.")
+        if not equals or not value:
+            raise InvalidOptionError(f"-p {name} needs a value", hint="For example: -p attempts=10")
+        variables[variable_of[name]] = value
     with _environment(variables):
-        return Policy()
+        try:
+            return Policy()
+        except InvalidOptionError as exc:
+            message = exc.message
+            for name, variable in variable_of.items():
+                if variable in variables:  # another one does stand in the environment
+                    # The value is left out: who confuses -p with -o may have typed a secret.
+                    message = message.replace(f"{variable}={variables[variable]!r}", f"-p {name}=...")
+                    message = message.replace(f"{variable}=", f"-p {name}=").replace(repr(variables[variable]), "...")
+            raise InvalidOptionError(message, hint=exc.hint) from None
 
 
 @contextmanager

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import typer
 
 from persistence_fsspec.cli.exitcodes import CLOSED_PIPE
+from persistence_fsspec.errors import StoreError
 from persistence_fsspec.store import ObjectInfo
 
 SCHEMA: Final = 1
@@ -29,7 +30,10 @@ def write(data: bytes | str) -> None:
 
     Raises:
         typer.Exit: Nobody reads any more; quietly, as other tools do.
+        StoreError: It is closed, or what it leads to is full.
     """
+    if sys.stdout is None:
+        raise StoreError("standard output is closed")
     if isinstance(data, bytes):
         _guarded(lambda: sys.stdout.buffer.write(data))
     else:
@@ -38,16 +42,24 @@ def write(data: bytes | str) -> None:
 
 def flush() -> None:
     """Send what is still buffered, while a closed pipe can be told from a bug."""
-    _guarded(sys.stdout.flush)
+    if sys.stdout is not None:
+        _guarded(sys.stdout.flush)
 
 
 def _guarded(act: Callable[[], Any]) -> None:
     try:
         act()
     except BrokenPipeError:
-        # Python flushes once more at exit, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        to_nowhere()
         raise typer.Exit(CLOSED_PIPE) from None
+    except OSError as exc:
+        to_nowhere()
+        raise StoreError(f"standard output cannot be written: {exc.strerror or exc}") from None
+
+
+def to_nowhere() -> None:
+    """Python flushes once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(text: str) -> None:
@@ -55,9 +67,20 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def printable(name: str) -> str:
-    """A name as a terminal may show it: nothing in it moves the cursor. Elsewhere it stays as it is."""
-    return name.translate(_CONTROL) if sys.stdout.isatty() else name
+def printable(name: str, stream: TextIO | None = None) -> str:
+    """A name as a terminal may show it: nothing in it moves the cursor. Elsewhere it stays as it is.
+
+    Args:
+        name: From anywhere.
+        stream: Where it goes; None for standard output.
+    """
+    shown = stream or sys.stdout
+    return name.translate(_CONTROL) if shown is not None and shown.isatty() else name
+
+
+def printable_lines(text: str, stream: TextIO) -> str:
+    """As `printable`, of a text whose line ends are its own."""
+    return "\n".join(printable(line, stream) for line in text.split("\n"))
 
 
 def as_json(value: Mapping[str, Any]) -> None:

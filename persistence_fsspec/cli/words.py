@@ -10,6 +10,7 @@ _WORDS: Final = tuple(
     for pattern, ours in (
         (r"storage_options may be a function, which is asked each time", "then give the command again"),
         (r"unchecked=\{'([^']*)': \.\.\.\}", r"-o unchecked.\1=..."),
+        (r"\b(\w+)=\{'([^']+)': '?([^'}]*)'?\}", r"-o \1.\2=\3"),
         (r"\bPolicy\((\w+)=True\)", r"-p \1=yes"),
         (r"\bPolicy\((\w+)=([^)]*)\)", r"-p \1=\2"),
         (r"\bfsspec\.available_protocols\(\)", "persist protocols"),
@@ -28,6 +29,8 @@ def in_commands(text: str) -> str:
         '-p allow_direct=yes accepts that.'
         >>> in_commands("unchecked={'x': ...} passes it to the driver without a look.")
         '-o unchecked.x=... passes it to the driver without a look.'
+        >>> in_commands("did you mean client_kwargs={'region_name': ...}?")
+        'did you mean -o client_kwargs.region_name=...?'
     """
     for pattern, ours in _WORDS:
         text = pattern.sub(ours, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from persistence_fsspec.location import Location
 
 _SECONDS: Final = 8.0
 _NAME: Final = "credentials"
+_FILE_NAME: Final = re.compile(r"[^\s{}\"=]{1,250}\.json")
 _GIVEN: Final = (
     "key", "secret", "token", "session", "username", "user", "password", "account_key", "sas_token", "credential", "connection_string",
     "auth", "key_filename", "client_keys", "client_secret", "delegation_token", "kerberos", "kerb_ticket",
@@ -64,10 +66,14 @@ def _s3(_: Location, options: Mapping[str, Any]) -> Check:
 def _gcs(_: Location, __: Mapping[str, Any]) -> Check:
     named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     if named:
-        if Path(named).is_file():
+        if os.path.isfile(named):  # any text is an answer; Path.is_file() raises at a long one
             return ok(_NAME, "a file named by GOOGLE_APPLICATION_CREDENTIALS")
+        # Some set it to the key itself, which must not be shown.
+        shown = f"names {named}" if _FILE_NAME.fullmatch(named) else "does not look like a path (its value is not shown)"
         return warning(
-            _NAME, f"GOOGLE_APPLICATION_CREDENTIALS names {named}, which is no file", "Correct the variable, or unset it."
+            _NAME,
+            f"GOOGLE_APPLICATION_CREDENTIALS {shown}, and is no file",
+            "Set it to the path of a key file, or unset it; a key itself belongs in a file.",
         )
     folder = Path(os.environ.get("CLOUDSDK_CONFIG", "~/.config/gcloud")).expanduser()
     if (folder / "application_default_credentials.json").is_file():

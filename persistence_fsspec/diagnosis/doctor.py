@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from persistence_fsspec import secret
 from persistence_fsspec.config import Options
 from persistence_fsspec.diagnosis import hadoop, network
 from persistence_fsspec.diagnosis.checks import CHECK_SECONDS, Check, ok, problem, skipped, warning, within
@@ -19,6 +20,8 @@ from persistence_fsspec.diagnosis.endpoints import Endpoint, endpoint_of
 from persistence_fsspec.diagnosis.explain import located
 from persistence_fsspec.diagnosis.versions import versions
 from persistence_fsspec.errors import (
+    AuthenticationError,
+    InvalidOptionError,
     MissingDriverError,
     NotAFolderError,
     ObjectNotFoundError,
@@ -34,11 +37,14 @@ from persistence_fsspec.foreign import translate
 from persistence_fsspec.location import Location
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.redaction import redact
+from persistence_fsspec.store import Store
 from persistence_fsspec.stores.opening import driver_class
 from persistence_fsspec.stores.quirks import driver_name
 
 _SIGNED: Final = frozenset({"s3fs", "gcsfs", "adlfs"})
 _OPERATION_SECONDS: Final = 8.0
+_SECRET_MARGIN_SECONDS: Final = 2.0
+"""The lookup has a deadline of its own, and its error says more than ours would."""
 
 OnCheck = Callable[[Check], None]
 
@@ -105,12 +111,15 @@ def diagnose(persistence: FSSpecPersistence, url: str = "", *, write: bool = Fal
 class _Doctor:
     def __init__(self, persistence: FSSpecPersistence, location: Location, address: str, *, write: bool) -> None:
         self._persistence, self._location, self._address, self._write = _hasty(persistence), location, address, write
-        self._driver, self._options = "unknown", Options()
+        self._driver, self._options, self._note, self._no_secret = "unknown", Options(), "", False
 
     def checks(self) -> Iterator[Check]:
         driver = self._find_driver()
         yield driver
         if driver.status == "problem":
+            return
+        yield from (found for found in [self._find_secrets()] if found is not None)
+        if self._no_secret:
             return
         options = self._find_options()
         yield options
@@ -127,7 +136,7 @@ class _Doctor:
         if not reached:
             yield skipped("list", "not tried: there is no way to the server")
             return
-        yield from self._permitted()
+        yield from self._permitted(with_login)
 
     @property
     def _known(self) -> tuple[Any, Any]:
@@ -146,6 +155,24 @@ class _Doctor:
             return problem("driver", exc, "persist protocols lists those there are.")
         self._driver = driver_name(cls)
         return ok("driver", f"{cls.__module__}.{cls.__qualname__}: {versions(cls, self._driver)}")
+
+    def _find_secrets(self) -> Check | None:
+        """Look up what the options refer to: a program that hangs is no server that hangs. None where nothing is referred to."""
+        addresses = self._persistence._addresses
+        try:
+            values = {} if addresses.serves(self._location.protocol) else addresses.options(self._location).values
+        except PersistenceError:
+            return None  # the next check tells
+        references = list(_references(values))
+        for name, reference in references:
+            way_out = f"{reference!r} is asked for {name}: look there by hand, as the user who runs this."
+            try:
+                within(secret.COMMAND_TIMEOUT_SECONDS + _SECRET_MARGIN_SECONDS, reference.resolve)
+            except PersistenceError as exc:
+                self._no_secret = True
+                return problem("secrets", InvalidOptionError(f"{name}: {exc.message}"), exc.hint or way_out)
+        told = ", ".join(f"{name} from {reference!r}" for name, reference in references)
+        return ok("secrets", f"found: {told}") if told else None
 
     def _find_options(self) -> Check:
         """What the caller, the URL, files and the environment say; refused here when the driver does not know it."""
@@ -176,7 +203,8 @@ class _Doctor:
         if endpoint is None:
             yield skipped("address", _no_endpoint(self._driver, self._location))
             return
-        yield ok("address", f"{endpoint}, from {endpoint.origin}")
+        self._note = endpoint.note
+        yield ok("address", f"{endpoint}, from {endpoint.origin}", endpoint.note)
         yield from self._network(endpoint)
 
     def _network(self, endpoint: Endpoint) -> Iterator[Check]:
@@ -196,7 +224,7 @@ class _Doctor:
             return
         values = self._options.values
         secured = guarded("TLS", lambda: network.tls(endpoint, self._driver, values))
-        if secured.status == "problem" and _unverified(values):
+        if secured.status == "problem" and network.is_unverified(self._driver, values):
             secured = warning("TLS", f"{secured.found}; not checked, by the options")
         yield secured
         if secured.status != "problem":
@@ -204,8 +232,10 @@ class _Doctor:
 
     # --- what is permitted ---
 
-    def _permitted(self) -> Iterator[Check]:
+    def _permitted(self, login: Check) -> Iterator[Check]:
         listing = guarded("list", self._list)
+        if isinstance(listing.error, AuthenticationError) and login.status == "warning":
+            listing = replace(listing, way_out=login.way_out)  # it knows why
         yield listing
         if listing.status == "problem" and type(listing.error) is not PermissionDeniedError:
             return  # who may not list may still read
@@ -233,14 +263,21 @@ class _Doctor:
             if store.info(key).is_folder is False:
                 return ok("list", "it is a file")
         if not key or exc.message.startswith("bucket"):
-            return problem("list", exc, "Check the name of the bucket or folder, the region, and the endpoint.")
+            return self._no_root(exc)
         try:
             next(store.children(""), None)
         except ObjectNotFoundError as above:
-            return problem("list", above, "Check the name of the bucket, the region, and the endpoint.")
+            return self._no_root(above)
         except PermissionDeniedError:
             return ok("list", "there is nothing yet; what is above may not be listed")
         return ok("list", "there is nothing yet; the first object makes it")
+
+    def _no_root(self, exc: ObjectNotFoundError) -> Check:
+        """Named: of all that was typed, this is what may be misspelt."""
+        found = problem(
+            "list", exc, f"Check the name of the bucket or folder, the region, and the endpoint. {self._note}".strip()
+        )
+        return replace(found, found=f"{exc.message}: {redact(self._location.root.partition('://')[2])}")
 
     def _read_missing(self) -> Check:
         """Asks for a name that is not there: the answer must be "not there"."""
@@ -262,20 +299,46 @@ class _Doctor:
         probe = _probe_key(key)
         if not store.capabilities.write:
             return skipped("write", "the store is read-only")
-        writer = store.writer(probe, size=len(_PROBE))
+        made = _absent_folders(store, probe)
         try:
-            writer.write(_PROBE)
-            writer.commit()
+            return _written_and_deleted(store, probe)
         finally:
-            writer.abort()
+            for folder in made:  # only what is empty goes
+                with contextlib.suppress(PersistenceError):
+                    store.delete_folder(folder)
+
+
+def _written_and_deleted(store: Store, probe: str) -> Check:
+    writer = store.writer(probe, size=len(_PROBE))
+    try:
+        writer.write(_PROBE)
+        writer.commit()
+    finally:
+        writer.abort()
+    try:
+        if b"".join(store.stream(probe)) != _PROBE:
+            error = StoreError("what was read is not what was written", operation="read", url=store.url(probe))
+            return problem("write", error)
+    finally:
+        store.delete(probe)
+    return ok("write", "a small object was written, read and deleted")
+
+
+def _absent_folders(store: Store, key: str) -> list[str]:
+    """Folders that a write to a key would make, the deepest first."""
+    found: list[str] = []
+    folder = key.rpartition("/")[0]
+    while store.capabilities.folders and folder:
         try:
-            if b"".join(store.stream(probe)) != _PROBE:
-                return problem(
-                    "write", StoreError("what was read is not what was written", operation="read", url=store.url(probe))
-                )
-        finally:
-            store.delete(probe)
-        return ok("write", "a small object was written, read and deleted")
+            store.info(folder)
+        except (ObjectNotFoundError, NotAFolderError):
+            found.append(folder)
+        except PersistenceError:
+            break
+        else:
+            break
+        folder = folder.rpartition("/")[0]
+    return found
 
 
 _WAYS_OUT: Final[Mapping[type[PersistenceError], str]] = {
@@ -316,9 +379,16 @@ def _hasty(persistence: FSSpecPersistence) -> FSSpecPersistence:
     return twin
 
 
-def _unverified(options: Any) -> bool:
-    client = options.get("client_kwargs") or {}
-    return options.get("verify") is False or (isinstance(client, dict) and client.get("verify") is False)
+def _references(options: Any, dotted: str = "") -> Iterator[tuple[str, secret.SecretReference]]:
+    """Every reference in the options, with its dotted name."""
+    if isinstance(options, secret.SecretReference):
+        yield dotted, options
+    elif isinstance(options, Mapping):
+        for name, value in options.items():
+            yield from _references(value, f"{dotted}.{name}".lstrip("."))
+    elif isinstance(options, (list, tuple)):
+        for i, value in enumerate(options):
+            yield from _references(value, f"{dotted}[{i}]")
 
 
 def _no_endpoint(driver: str, location: Location) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,9 @@ _PORTS: Final = {
 _HOSTED: Final = frozenset({"ftp", "sftp", "ssh", "sshfs", "smb", "hdfs", "arrow_hdfs"})
 _WEB: Final = frozenset({"http", "https"})
 
+ELSEWHERE: Final = "for another S3 store add -o endpoint_url=https://... (or AWS_ENDPOINT_URL)."
+AWS_BY_DEFAULT: Final = f"no endpoint_url is set, so this is AWS; {ELSEWHERE}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
@@ -30,6 +34,7 @@ class Endpoint:
         tls: The connection begins with a TLS handshake.
         origin: What says so.
         web: HTTP is spoken there.
+        note: What should be known of it, where it is not what somebody chose.
     """
 
     host: str
@@ -37,6 +42,7 @@ class Endpoint:
     origin: str
     tls: bool = False
     web: bool = False
+    note: str = ""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -85,17 +91,17 @@ def endpoint_of(driver: str, location: Location, options: Mapping[str, Any], ori
 
 
 def _from_url(url: str, origin: str) -> Endpoint:
-    try:
+    scheme, host, port = "", None, None
+    with suppress(ValueError):  # its error quotes what it takes for a port, which may be a password
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise InvalidOptionError(f"{origin}: {exc}") from None
-    if parts.scheme not in {"http", "https"} or not host:
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    if scheme not in {"http", "https"} or not host:
         raise InvalidOptionError(
             f"{origin} is no address",
-            hint="An endpoint is a URL such as https://minio.example:9000, with http:// or https:// in front.",
+            hint="An endpoint is a URL such as https://minio.example:9000, with http:// or https:// in front; in a login, "
+            "special characters are spelled as URLs do (/ is %2F, @ is %40).",
         )
-    tls = parts.scheme == "https"
+    tls = scheme == "https"
     return Endpoint(host=host, port=port or (443 if tls else 80), origin=origin, tls=tls, web=True)
 
 
@@ -118,7 +124,10 @@ def _of_s3(options: Mapping[str, Any]) -> Endpoint:
     )
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     origin = next((name for name in names if os.environ.get(name)), f"AWS in region {region}")
-    return _from_url(str(made.meta.endpoint_url), origin)
+    found = _from_url(str(made.meta.endpoint_url), origin)
+    if not found.host.endswith((".amazonaws.com", ".amazonaws.com.cn")):  # ~/.aws/config may name one, too
+        return found
+    return replace(found, note=AWS_BY_DEFAULT)
 
 
 def _of_azure(options: Mapping[str, Any], origins: Mapping[str, str]) -> Endpoint | None:

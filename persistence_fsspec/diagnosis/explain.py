@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from persistence_fsspec import secret
+from persistence_fsspec import secret, sensitive
 from persistence_fsspec.addresses import Addresses
 from persistence_fsspec.config import FACTORY, Options
 from persistence_fsspec.configfile import chosen_profile
@@ -86,8 +86,7 @@ class Explanation:
         options: The driver's, the caller's first.
         environment: Names of environment variables that the driver reads, and that are set.
         capabilities: What the store can do, by field; None when it cannot be told.
-        accelerator: Name of the faster engine in use, if any.
-        accelerator_reason: Why there is none.
+        accelerator: The faster engine in use, or why there is none.
         profile: The one that holds, if any.
         files: The ``persistence.toml`` that were looked for.
         problems: Why it would not work, one line each.
@@ -103,8 +102,7 @@ class Explanation:
     options: tuple[ExplainedOption, ...] = ()
     environment: tuple[str, ...] = ()
     capabilities: Mapping[str, Any] | None = None
-    accelerator: str | None = None
-    accelerator_reason: str = ""
+    accelerator: str = "none: every request goes through the driver itself"
     profile: str | None = None
     files: tuple[ExplainedFile, ...] = ()
     problems: tuple[str, ...] = ()
@@ -139,7 +137,6 @@ def explain(persistence: FSSpecPersistence, url: str = "") -> Explanation:
         options=tuple(_shown(options)),
         environment=_environment(location.protocol),
         capabilities=_capabilities(addresses, location, options, problems),
-        accelerator_reason="obstore is not used yet",
         profile=chosen_profile(addresses.profile),
         files=tuple(_files(problems)),
         problems=tuple(dict.fromkeys(problems)),
@@ -187,7 +184,7 @@ def _options(addresses: Addresses, location: Location, problems: list[str]) -> O
 
 
 def _shown(options: Options, prefix: str = "") -> Iterator[ExplainedOption]:
-    for name, value in secret.shown(options.values).items():
+    for name, value in sensitive.shown(options.values).items():
         unchecked = ", unchecked" if name in options.unchecked else ""
         yield ExplainedOption(f"{prefix}{name}", value, f"{options.origins[name]}{unchecked}")
     for protocol, link in options.links.items():

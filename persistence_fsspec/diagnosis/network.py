@@ -15,8 +15,14 @@ from typing import Any, Final
 
 from persistence_fsspec.diagnosis.checks import Check, ok, problem, skipped, warning, within
 from persistence_fsspec.diagnosis.endpoints import Endpoint
-from persistence_fsspec.errors import AuthenticationError, ConnectionFailedError, OperationTimeoutError, PersistenceError
-from persistence_fsspec.redaction import redact
+from persistence_fsspec.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InvalidOptionError,
+    OperationTimeoutError,
+    PersistenceError,
+)
+from persistence_fsspec.redaction import redact_address
 
 _RESOLVE_SECONDS: Final = 5.0
 _CONNECT_SECONDS: Final = 3.0
@@ -45,7 +51,8 @@ def resolve(endpoint: Endpoint) -> tuple[Check, list[_Address]]:
         ), []
     except (OSError, UnicodeError) as exc:
         error = ConnectionFailedError(f"{endpoint.host} has no address: {exc}")
-        return problem(name, error, f"Check the spelling of the host ({endpoint.origin}), and whether it needs a VPN."), []
+        way_out = f"Check the spelling of the host ({endpoint.origin}), and whether it needs a VPN."
+        return problem(name, error, _noted(way_out, endpoint)), []
     return ok(name, f"{endpoint.host} is {', '.join(str(one[0]) for one in addresses)}"), addresses
 
 
@@ -72,7 +79,12 @@ def connect(endpoint: Endpoint, addresses: list[_Address], *, behind_proxy: bool
     if behind_proxy:
         return warning(name, f"{text}; a proxy is set, and may still reach it")
     way_out = f"Check host and port ({endpoint.origin}), whether the server runs, and whether a firewall is in between."
-    return problem(name, ConnectionFailedError(f"{endpoint} cannot be reached: {text}"), way_out)
+    return problem(name, ConnectionFailedError(f"{endpoint} cannot be reached: {text}"), _noted(way_out, endpoint))
+
+
+def _noted(way_out: str, endpoint: Endpoint) -> str:
+    """What nobody chose is the first thing to look at."""
+    return f"{endpoint.note[:1].upper()}{endpoint.note[1:]} {way_out}" if endpoint.note else way_out
 
 
 def proxies(endpoint: Endpoint) -> Check:
@@ -82,7 +94,7 @@ def proxies(endpoint: Endpoint) -> Check:
     present = {one: value for one, value in found.items() if value}
     if not present:
         return ok(name, "none set")
-    told = ", ".join(f"{one}={redact(str(value))}" for one, value in present.items())
+    told = ", ".join(f"{one}={redact_address(str(value))}" for one, value in present.items())
     if not endpoint.web:
         return ok(name, f"{told}; this protocol does not use it")
     if not relevant_proxy(endpoint):
@@ -124,9 +136,18 @@ def tls(endpoint: Endpoint, driver: str, options: Mapping[str, Any]) -> Check:
     name = "TLS"
     if not endpoint.tls:
         return _open(name, endpoint, driver, options)
-    context = ssl.create_default_context()
+    own = _verification(driver, options)
+    if isinstance(own, str):
+        path = os.path.expanduser(own)
+        if not os.path.exists(path):
+            return problem(name, InvalidOptionError(f"the options name {own} for trusted certificates, and it is not there"))
+        # As the drivers do: what the option names is trusted, and nothing else.
+        folder = os.path.isdir(path)
+        context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    else:
+        context = ssl.create_default_context()
     bundle = os.environ.get("AWS_CA_BUNDLE" if driver == "s3fs" else "REQUESTS_CA_BUNDLE")
-    if bundle and os.path.isfile(bundle):
+    if bundle and os.path.isfile(bundle) and not isinstance(own, str):
         context.load_verify_locations(bundle)
     try:
         with _handshake(endpoint, context) as connection:
@@ -139,6 +160,23 @@ def tls(endpoint: Endpoint, driver: str, options: Mapping[str, Any]) -> Check:
             name, error, "Does the server speak TLS on this port? http:// in place of https:// would say that it does not."
         )
     return _trusted(name, certificate, str(version))
+
+
+def is_unverified(driver: str, options: Mapping[str, Any]) -> bool:
+    """Whether the options switch the check of certificates off."""
+    return _verification(driver, options) is False
+
+
+def _verification(driver: str, options: Mapping[str, Any]) -> str | bool:
+    """What the options say of certificates: a file or folder of trusted ones, False for no check at all, else True."""
+    client = options.get("client_kwargs")
+    tables = [options, client] if isinstance(client, Mapping) else [options]
+    names = ("verify", "ssl_verify", "session_verify", *(("ssl",) if driver == "http" else ()))
+    for table in tables:
+        for one in names:
+            if isinstance(table.get(one), (str, bool)) and table[one] not in ("", True):
+                return table[one]  # type: ignore[no-any-return]
+    return True
 
 
 def _open(name: str, endpoint: Endpoint, driver: str, options: Mapping[str, Any]) -> Check:

@@ -62,3 +62,25 @@ def test_nothing_to_validate_is_nothing_wrong(persist):
 
     assert said.code == 0
     assert "no persistence.toml" in said.out
+
+
+def test_the_help_of_each_command_is_a_whole_sentence(persist):
+    """Nothing is cut off."""
+    said = persist("config", "--help")
+
+    assert "init" in said.out
+    assert "..." not in said.out.partition("Commands:")[2]
+
+
+def test_a_broken_file_is_told_with_its_place(persist, tmp_path, monkeypatch):
+    """Line and column, and which command checks it."""
+    path = tmp_path / "x.toml"
+    path.write_text('[stores.s3]\nkey = "hunter2hunter2\n')
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_CONFIG", str(path))
+    said, checked = persist("ls", "s3://b"), persist("config", "validate", path)
+
+    assert (said.code, checked.code) == (2, 2)
+    assert "line 2" in said.err
+    assert "line 2" in checked.out
+    assert "config validate" in said.err
+    assert "hunter2" not in said.err + checked.out

@@ -13,8 +13,11 @@ import pytest
 from persistence_fsspec import FSSpecPersistence
 from persistence_fsspec.diagnosis.checks import within
 from persistence_fsspec.diagnosis.doctor import diagnose
+from persistence_fsspec.diagnosis.endpoints import AWS_BY_DEFAULT, Endpoint, endpoint_of
 from persistence_fsspec.diagnosis.hadoop import native_parts
+from persistence_fsspec.diagnosis.network import resolve
 from persistence_fsspec.errors import OperationTimeoutError
+from persistence_fsspec.location import parse
 from tests.servers.process import HOST, free_port
 
 
@@ -48,6 +51,19 @@ def test_a_healthy_ftp_server(persist, ftp_server):
 
     assert said.code == 0, said.out
     assert "nothing is wrong" in said.out
+
+
+@pytest.mark.server("ftp")
+def test_writing_leaves_no_folder_behind(persist, ftp_server):
+    """Those that were there stay, those that the probe needed go."""
+    ftp_server.raw_write("doctor-kept/x", b"1")
+    options = arguments(ftp_server.storage_options)
+    new, old = (persist("doctor", f"{ftp_server.url}/{name}", "--write", *options) for name in ("doctor-new/in", "doctor-kept"))
+
+    assert (new.code, old.code) == (0, 0), new.out + old.out
+    listed = persist("ls", ftp_server.url, *options).out
+    assert "doctor-new" not in listed
+    assert "doctor-kept" in listed
 
 
 @pytest.mark.parametrize(
@@ -117,6 +133,7 @@ def test_a_missing_bucket(persist, s3_server):
 
     assert said.code == 4
     assert "bucket" in by_name(said)["list"]["way_out"]
+    assert by_name(said)["list"]["found"] == "bucket not found: no-such-bucket-at-all"
 
 
 def test_no_credentials(persist, monkeypatch):
@@ -126,6 +143,38 @@ def test_no_credentials(persist, monkeypatch):
 
     assert by_name(said)["credentials"]["status"] == "warning"
     assert "AWS_ACCESS_KEY_ID" in by_name(said)["credentials"]["way_out"]
+
+
+@pytest.mark.server("s3")
+def test_no_credentials_are_the_problem_with_the_way_out(persist, s3_server, monkeypatch):
+    """What was found out about them stands beside the problem that they cause."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    said = persist("doctor", s3_server.url, "-o", f"endpoint_url={s3_server.endpoint_url}", "--json")
+
+    assert said.code == 5, said.out
+    assert "AWS_ACCESS_KEY_ID" in by_name(said)["list"]["way_out"]
+
+
+@pytest.mark.parametrize("named", ["nobody", "option", "environment"])
+def test_without_an_endpoint_it_is_aws(named, monkeypatch):
+    """Which is said: most who forget it mean another store."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    if named == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://minio.example")
+    options = {"endpoint_url": "http://minio.example"} if named == "option" else {}
+    found = endpoint_of("s3fs", parse("s3://b"), options, {})
+
+    assert ("no endpoint_url is set, so this is AWS" in found.note) is (named == "nobody")
+    assert ("-o endpoint_url=" in found.note) is (named == "nobody")
+
+
+def test_a_host_that_nobody_chose_is_told_with_its_way_out():
+    """The note stands before the guesses."""
+    endpoint = Endpoint(host="nowhere.invalid", port=443, origin="AWS in region us-east-1", note=AWS_BY_DEFAULT)
+    resolved, _ = resolve(endpoint)
+
+    assert resolved.way_out.startswith("No endpoint_url is set, so this is AWS")
 
 
 def test_credentials_from_the_environment_are_named_not_shown(persist, monkeypatch):
@@ -361,6 +410,70 @@ def test_a_server_that_speaks_no_tls(persist, ftp_server):
 
     assert by_name(found)["TLS"]["status"] == "problem"
     assert "http://" in by_name(found)["TLS"]["way_out"]
+
+
+@pytest.mark.parametrize("name", ["client_kwargs.verify", "ca"])
+def test_an_option_that_names_the_authority_is_used(persist, listener, name):
+    """What the driver would accept is accepted, and what it would refuse is not."""
+    port, cert = listener()
+    server = ["-o", f"endpoint_url=https://{HOST}:{port}", "-o", "key=a", "-o", "secret=b"]
+    trusted = ["-o", f"client_kwargs.verify={cert}"] if name != "ca" else []
+    found = persist("doctor", "s3://b", *server, *trusted, "--json")
+
+    assert by_name(found)["TLS"]["status"] == ("ok" if trusted else "problem")
+
+
+def test_an_authority_that_is_not_there(persist, listener):
+    """Named."""
+    port, _ = listener()
+    server = ["-o", f"endpoint_url=https://{HOST}:{port}", "-o", "key=a", "-o", "secret=b"]
+    found = persist("doctor", "s3://b", *server, "-o", "client_kwargs.verify=/nowhere/ca.pem", "--json")
+
+    assert by_name(found)["TLS"]["status"] == "problem"
+    assert "/nowhere/ca.pem" in by_name(found)["TLS"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [("s3://b", "client_kwargs.verify=false"), ("https://{address}/x", "ssl=false")],
+)
+def test_a_check_of_certificates_that_is_switched_off(persist, listener, url, option):
+    """Is worth a look, and no problem: the driver goes on."""
+    port, _ = listener()
+    server = ["-o", f"endpoint_url=https://{HOST}:{port}", "-o", "key=a", "-o", "secret=b"] if url.startswith("s3") else []
+    found = persist("doctor", url.format(address=f"{HOST}:{port}"), *server, "-o", option, "--json")
+
+    tls = by_name(found)["TLS"]
+    assert tls["status"] == "warning", tls
+    assert "not checked, by the options" in tls["found"]
+
+
+# --- secrets ---
+
+
+def test_a_program_that_gives_no_secret_is_not_a_server_that_is_silent(persist, monkeypatch):
+    """It has a check of its own, which ends, names the program, and comes before the network."""
+    monkeypatch.setattr("persistence_fsspec.secret.COMMAND_TIMEOUT_SECONDS", 0.05)
+    found = persist("doctor", f"ftp://{HOST}:{free_port()}", "-o", "password@command=sleep 100", "--json")
+
+    checks = by_name(found)
+    assert found.code == 2
+    assert list(checks) == ["driver", "secrets"]
+    assert checks["secrets"]["status"] == "problem"
+    assert "sleep did not give a secret" in checks["secrets"]["found"]
+    assert "password" in checks["secrets"]["way_out"]
+
+
+def test_secrets_that_are_found_are_told_by_their_place(persist, monkeypatch):
+    """And not shown; without references there is no such check."""
+    monkeypatch.setenv("DOCTORS_PASSWORD", "hunter2hunter2")
+    url = f"ftp://{HOST}:{free_port()}"
+    found, without = persist("doctor", url, "-o", "password@env=DOCTORS_PASSWORD", "--json"), persist("doctor", url, "--json")
+
+    assert by_name(found)["secrets"]["status"] == "ok"
+    assert "DOCTORS_PASSWORD" in by_name(found)["secrets"]["found"]
+    assert "hunter2hunter2" not in found.out
+    assert "secrets" not in by_name(without)
 
 
 # --- it never hangs ---

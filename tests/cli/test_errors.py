@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
+import sys
+import uuid
 
 import pytest
+import typer
 
+from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec.cli.causes import causes, sole_cause
+from persistence_fsspec.cli.errors import advice, one_screen
 from persistence_fsspec.cli.exitcodes import exit_code, explain
-from persistence_fsspec.cli.options import policy, storage_options
-from persistence_fsspec.errors import InvalidOptionError, PersistenceError
+from persistence_fsspec.cli.options import from_toml, policy, storage_options
+from persistence_fsspec.errors import (
+    ConnectionFailedError,
+    InvalidOptionError,
+    ObjectNotFoundError,
+    PersistenceError,
+    TransferError,
+)
 from persistence_fsspec.secret import SecretReference
+from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 
 def test_a_bug_looks_like_a_bug(persist, monkeypatch):
@@ -54,18 +69,18 @@ def test_errors_speak_in_options_not_in_arguments(persist):
     assert "persist protocols" in persist("ls", "nope://x").err
 
 
-def test_many_failures_are_counted_not_listed(persist, tmp_path):
-    """The first ones, the number of the others, and that it can be tried again."""
-    (tmp_path / "work" / "d").mkdir()
+def test_many_failures_are_counted_not_listed(persist, tree):
+    """Beside what has arrived: the reason once, with one example."""
     for i in range(25):
-        (tmp_path / "work" / "d" / f"gone{i}").symlink_to("nowhere")
+        (tree / f"gone{i}").symlink_to("nowhere")
     said = persist("cp", "-r", "d", "e")
 
     assert said.code == 3
-    assert "25 of 25 files failed" in said.err
-    assert "and 15 more" in said.err
-    assert "same command again" in said.err
-    assert said.err.count("\n") < 20
+    assert "25 of 28 files failed" in said.err
+    assert "25 files: " in said.err
+    assert "such as gone" in said.err
+    assert "The rest has arrived." in said.err
+    assert said.err.count("\n") < 6
 
 
 def test_every_error_has_a_code_that_the_help_explains():
@@ -180,7 +195,334 @@ def test_a_policy_is_read_as_from_the_environment(monkeypatch):
 
 def test_a_policy_holds(persist, tree):
     """For the whole command."""
-    said = persist("cp", "-r", "d", "memory://policies", "-p", "read_only=yes")
+    said = persist("cp", "-r", "d", "e", "-p", "read_only=yes")
 
     assert said.code != 0
     assert "read-only" in said.err or "read_only" in said.err
+
+
+# --- a transfer that failed ---
+
+
+def test_nothing_copied_for_one_reason_is_one_line_with_its_code(persist, tree):
+    """The reason, how many files, the way out; and not as if some had arrived."""
+    (tree.parent / "e").mkdir()
+    for name in ("a.csv", "b.txt", "sub/c.csv"):
+        (tree.parent / "e" / name).parent.mkdir(exist_ok=True)
+        (tree.parent / "e" / name).write_bytes(b"kept")
+    said = persist("cp", "-r", "d", "e", "--no-overwrite")
+    told = persist("cp", "-r", "d", "e", "--no-overwrite", "--json")
+
+    assert (said.code, told.code) == (1, 1)
+    assert "nothing was copied: " in said.err.splitlines()[0]
+    assert "3 files" in said.err.splitlines()[0]
+    assert "Without --no-overwrite" in said.err
+    assert "The rest" not in said.err
+    assert "again" not in said.err
+    assert told.error["causes"][0]["files"] == 3
+
+
+@pytest.mark.server("s3")
+def test_a_missing_bucket_is_told_once(persist, tmp_path, s3_server):
+    """Whether each file was tried or not: one line, the bucket's code, the doctor."""
+    (tmp_path / "work" / "many").mkdir()
+    for i in range(30):
+        (tmp_path / "work" / "many" / f"{i}").write_bytes(b"1")
+    options = [word for name, value in s3_server.storage_options.items() for word in ("-o", f"{name}={value}")]
+    said = persist("cp", "-r", "many", "s3://no-such-bucket-at-all/x", *options)
+
+    assert said.code == 4, said.err
+    assert "nothing was copied: bucket not found" in said.err
+    assert "(30 files)" in said.err
+    assert "Next: persist doctor s3://no-such-bucket-at-all" in said.err
+    assert "not tried" not in said.err
+    assert said.err.count("\n") < 5
+
+
+def failed(key, error, **more):
+    """One file's outcome."""
+    return FileOutcome(key=key, source=f"s3://b/{key}", target=f"ftp://h/{key}", status="failed", error=error, **more)
+
+
+def transfer(*files, operation="copy"):
+    """The error of a transfer."""
+    report = TransferReport(operation=operation, source="s3://b", target="ftp://h", files=files)
+    with pytest.raises(TransferError) as caught:
+        report.raise_for_failures()
+    return caught.value
+
+
+def test_equal_reasons_are_one_whatever_the_file_is_called():
+    """What was not tried counts with what it was not tried for."""
+    tried = [ConnectionFailedError(f"refused at https://h/deep/path%20{i}?x=1", url=f"https://h/{i}") for i in range(3)]
+    untried = ConnectionFailedError("not tried: refused at https://h/deep/path%200?x=1")
+    error = transfer(*(failed(f"k{i}", one) for i, one in enumerate([*tried, untried])))
+
+    assert [(one.message, one.files, one.example) for one in causes(error)] == [("refused at https://h/...", 4, "k0")]
+    assert sole_cause(error).files == 4
+    assert exit_code(error) == 1
+
+
+def test_many_reasons_are_few_lines(capsys):
+    """The most frequent first; the rest counted."""
+    arrived = FileOutcome(key="k", source="s3://b/k", target="ftp://h/k", status="copied")
+    files = [failed(f"k{i}", PersistenceError(f"reason number {i // 2}")) for i in range(30)]
+    error = transfer(arrived, *files, failed("z", ObjectNotFoundError("not found")))
+    with pytest.raises(typer.Exit) as ended, one_screen(as_json=False, verbose=0):
+        raise error
+    shown = capsys.readouterr().err
+
+    assert ended.value.exit_code == 3
+    assert "31 of 32 files failed" in shown
+    assert "2 files: reason number 0, such as k0" in shown
+    assert "8 more reasons" in shown
+    assert "The rest has arrived." in shown
+    assert "again" not in shown, "none of these reasons passes by itself"
+    assert shown.count("\n") <= 12
+
+
+@pytest.mark.parametrize(("operation", "words"), [("copy", "copies all of it again"), ("delete", "deletes what is left")])
+def test_what_can_pass_is_worth_another_try(operation, words):
+    """And only that; nothing is promised to be taken up where it ended."""
+    arrived = FileOutcome(key="k", source="s3://b/k", target="ftp://h/k", status="copied")
+    passing = transfer(arrived, failed("a", ConnectionFailedError("reset")), operation=operation)
+    staying = transfer(arrived, failed("a", ObjectNotFoundError("not found")), operation=operation)
+
+    assert words in " ".join(advice(passing))
+    assert words not in " ".join(advice(staying))
+
+
+def test_the_most_different_failures_keep_their_code(persist, tree):
+    """Some for one reason, some for another, none copied: still a transfer's code."""
+    error = transfer(failed("a", ObjectNotFoundError("not found")), failed("b", ConnectionFailedError("reset")))
+
+    assert exit_code(error) == 3
+
+
+# --- names that are not there ---
+
+
+@pytest.mark.parametrize("verb", ["ls", "stat", "cat"])
+def test_a_missing_name_is_told_in_the_words_that_were_typed(persist, verb):
+    """And where to look."""
+    url = f"memory://{uuid.uuid4().hex}"
+    FSSpecPersistence(url).write_bytes("in/a", b"1")
+    said = persist(verb, f"{url}/in/b")
+
+    assert said.code == 4
+    assert said.err.startswith(f"error: {verb} {url}/in/b: not found")
+    assert f"Next: persist ls {url}/in" in said.err
+    assert persist("ls", f"{url}/in").code == 0
+
+
+def test_a_name_with_a_star_is_a_name(persist, tree):
+    """The patterns are elsewhere."""
+    for typed in ("d/*.csv", "d/a?csv", "d/[ab].csv"):
+        said = persist("cat", typed)
+        assert said.code == 4
+        assert "literal" in said.err
+        assert "--include" in said.err
+    assert "literal" not in persist("cat", "d/none").err
+
+
+# --- what other tools would understand ---
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("put", "a", "b"), "persist cp"),
+        (("get", "a", "b"), "persist cp"),
+        (("sync", "a", "b"), "persist cp -r"),
+        (("ls", "--endpoint-url", "https://x"), "-o endpoint_url="),
+        (("cp", "a", "b", "--region", "x"), "-o client_kwargs.region_name="),
+    ],
+    ids=" ".join,
+)
+def test_words_of_other_tools_are_understood_well_enough(persist, args, words):
+    """To say how it is called here."""
+    said = persist(*args)
+
+    assert said.code == 2
+    assert f"Did you mean: {words}" in said.err
+    assert words in persist(*args, "--json").error["message"]
+
+
+@pytest.mark.parametrize("text", ["{'region_name': 'x'}", '{"region_name": "x"}'])
+def test_a_table_written_out_is_refused_with_the_way_to_write_it(persist, text):
+    """As Python or JSON would."""
+    said = persist("ls", "s3://b", "-o", f"client_kwargs={text}")
+
+    assert said.code == 2
+    assert "-o client_kwargs.region_name=x" in said.err
+
+
+def test_a_secret_in_a_table_is_not_shown(persist):
+    """Whatever the way out."""
+    said = persist("ls", "s3://b", "-o", "client_kwargs={'aws_secret_access_key': 'hunter2hunter2'}")
+
+    assert said.code == 2
+    assert "hunter2hunter2" not in said.err
+
+
+def test_a_policy_is_refused_in_the_words_of_the_command(persist, monkeypatch):
+    """Not of the environment, unless it stands there."""
+    wrong, misspelt, empty = (persist("ls", "-p", text) for text in ("attempts=two", "atempts=2", "attempts"))
+
+    assert "-p attempts=... cannot be understood" in wrong.err
+    assert "PERSISTENCE_FSSPEC" not in wrong.err
+    assert "did you mean 'attempts'?" in misspelt.err
+    assert "needs a value" in empty.err
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_ATTEMPTS", "two")
+    assert "PERSISTENCE_FSSPEC_ATTEMPTS='two'" in persist("ls", "-p", "verify=size").err
+
+
+def test_urls_that_are_none(persist, tree):
+    """A slash too few, or no bucket: one screen, wrong use, and nothing written here."""
+    one_slash, no_bucket = persist("cp", "-r", "d", "s3:/my-bucket/x"), persist("ls", "s3://")
+
+    assert (one_slash.code, no_bucket.code) == (2, 2)
+    assert "s3://my-bucket/x" in one_slash.err
+    assert "no bucket" in no_bucket.err
+    assert "regex" not in no_bucket.err
+    assert os.listdir(tree.parent) == ["d"]
+
+
+def test_no_text_promises_that_a_transfer_goes_on(persist):
+    """It begins again."""
+    shown = persist("--help").out + persist("cp", "--help").out
+
+    assert "begins again and copies all of it" in " ".join(shown.split())
+    for promise in ("give it again", "goes on", "is kept", "resume"):
+        assert promise not in shown
+
+
+# --- what was typed may hold a secret ---
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("ls", "x", "ftp://me:hunter2hunter2@host/x"),
+        ("ftp://me:hunter2hunter2@host/x",),
+        ("--ftp://me:hunter2hunter2@host/x",),
+        ("ls", "--ftp://me:hunter2hunter2@host/x"),
+        ("ls", ".", "-p", "key=hunter2hunter2"),
+        ("ls", ".", "-p", "attempts=hunter2hunter2"),
+    ],
+)
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_wrong_use_shows_no_secret(persist, args, json):
+    """Neither the password of a URL nor the value of a policy."""
+    said = persist(*args, *json)
+
+    assert said.code == 2
+    assert said.err
+    assert "hunter2" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "1_000", "0x10", "007", "inf", "2026-01-01", "'a' # b", '"a" # b', "[1] # b", "True", " 10", ""]
+)
+def test_a_value_that_may_mean_something_else_stays_text(text):
+    """Exactly as it was typed."""
+    assert from_toml(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("-10", -10), ("0.5", 0.5), ('"10"', "10"), ("[1, 2]", [1, 2]), ("{a = 1}", {"a": 1})]
+)
+def test_a_value_that_can_mean_only_one_thing_is_that(text, value):
+    """And of its type."""
+    assert (from_toml(text), type(from_toml(text))) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "secret", "token", "key", "account_key", "passphrase", "username", "account_name", "a.password"]
+)
+@pytest.mark.parametrize("text", ["123456", "true", "1.5", '"x"', "[1]"])
+def test_credentials_are_text(name, text):
+    """A password of digits is no number."""
+    found = storage_options([f"ftp.{name}={text}"], [])["ftp"]
+    for part in name.split("."):
+        found = found[part]
+
+    assert found == text
+
+
+def test_a_quote_that_is_not_closed(persist):
+    """In a command for a secret: wrong use, no bug."""
+    said = persist("ls", ".", "-o", 'password@command=pass "show')
+
+    assert said.code == 2
+    assert "password@command" in said.err
+    assert "bug" not in said.err
+
+
+def test_no_home_is_told(persist, monkeypatch):
+    """With the variable that would name it."""
+
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", unknown)
+    said = persist("rm", "x")
+
+    assert said.code == 2
+    assert "HOME" in said.err
+    assert "bug" not in said.err
+
+
+# --- standard streams ---
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_names_that_the_encoding_lacks_are_escaped(process, tmp_path, encoding):
+    """Those that it has are not, and bytes that were no Unicode are bytes."""
+    for name in ("caf\u00e9", "\u65e5", os.fsdecode(b"raw\xff")):
+        (tmp_path / name).write_bytes(b"1")
+    said, error = process("ls", ".", PYTHONIOENCODING=encoding), process("ls", "caf\u00e9\u65e5", PYTHONIOENCODING=encoding)
+
+    assert (said.code, error.code) == (0, 4), said.err
+    assert sorted(said.out_bytes.split()) == sorted(
+        ["caf\u00e9".encode(encoding, "backslashreplace"), "\u65e5".encode(encoding, "backslashreplace"), b"raw\xff"]
+    )
+    assert "bug" not in error.err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("command", ["ls .", "ls --json .", "cat full", "doctor .", "protocols", "stat full"])
+def test_an_output_that_cannot_be_written_is_no_bug(tmp_path, command, redirection):
+    """One line, and status 1."""
+    (tmp_path / "full").write_bytes(b"1" * 1000)
+    line = f"{shlex.quote(sys.executable)} -m persistence_fsspec {command} {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert "standard output" in done.stderr
+    assert "bug" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "full").read_bytes() == b"1" * 1000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
+def test_help_that_cannot_be_written_is_no_traceback(tmp_path):
+    """One line, and status 1."""
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "persistence_fsspec", "--help"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output cannot be written")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_closed_input_is_not_an_empty_one(tmp_path):
+    """Nothing is stored."""
+    line = f"{shlex.quote(sys.executable)} -m persistence_fsspec cp - x <&-"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert "standard input" in done.stderr
+    assert os.listdir(tmp_path) == []

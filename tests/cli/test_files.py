@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -18,15 +19,20 @@ def memory():
     return f"memory://{uuid.uuid4().hex}"
 
 
+@pytest.fixture
+def store(tmp_path):
+    return (tmp_path / "store").as_uri()
+
+
 def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_tree_goes_to_a_store_and_comes_back(persist, tree, memory):
+def test_a_tree_goes_to_a_store_and_comes_back(persist, tree, store):
     """Twice gives the same tree."""
     for _ in (1, 2):
-        assert persist("cp", "-r", "d", f"{memory}/d").code == 0
-        assert persist("cp", "-r", f"{memory}/d", "back").code == 0
+        assert persist("cp", "-r", "d", f"{store}/d").code == 0
+        assert persist("cp", "-r", f"{store}/d", "back").code == 0
 
     assert names(tree.parent / "back") == names(tree)
     assert (tree.parent / "back" / "sub" / "c.csv").read_bytes() == b"ccc"
@@ -64,7 +70,9 @@ def test_nothing_is_replaced_unless_it_may(persist, tree):
     assert (tree_said.code, file_said.code) == (3, 1)
     assert (tree.parent / "e" / "a.csv").read_bytes() == b"kept"
     assert names(tree.parent / "e") == names(tree)
-    assert "Giving the same command again is safe" in tree_said.err
+    assert "1 of 3 files failed" in tree_said.err
+    assert "The rest has arrived." in tree_said.err
+    assert "Without --no-overwrite" in tree_said.err
 
 
 def test_a_folder_needs_r(persist, tree):
@@ -84,15 +92,15 @@ def test_moving_deletes_what_was_moved_and_nothing_else(persist, tree):
     assert names(tree.parent / "e") == ["a.csv", "sub/c.csv"]
 
 
-def test_standard_input_is_stored_whole(persist, memory):
+def test_standard_input_is_stored_whole(persist, store):
     """Of any bytes."""
     data = bytes(range(256)) * 10
-    said = persist("cp", "-", f"{memory}/x", stdin=data)
+    said = persist("cp", "-", f"{store}/x", stdin=data)
 
     assert said.code == 0, said.err
-    assert FSSpecPersistence(memory).read_bytes("x") == data
-    assert persist("cp", "-", f"{memory}/x", "--no-overwrite", stdin=b"other").code == 1
-    assert FSSpecPersistence(memory).read_bytes("x") == data
+    assert FSSpecPersistence(store).read_bytes("x") == data
+    assert persist("cp", "-", f"{store}/x", "--no-overwrite", stdin=b"other").code == 1
+    assert FSSpecPersistence(store).read_bytes("x") == data
 
 
 def test_standard_output_gets_the_bytes_and_nothing_else(persist, memory):
@@ -147,6 +155,7 @@ def test_away_from_a_terminal_it_is_quiet(process, tmp_path):
 
     assert said.out == ""
     assert said.err.startswith("copied 1 file, 1 B in ")
+    assert " s to e, verified by " in said.err
     assert said.err.count("\n") == 1
     assert "\x1b" not in said.err + process("cp", "nope", "x").err + process("ls", "d").out
 
@@ -157,3 +166,68 @@ def test_names_that_are_no_unicode_are_printed(process, tmp_path):
 
     assert b"caf\xe9" in process("ls", ".").out_bytes
     assert process("ls", "--json").json["entries"][0]["name"] == os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.parametrize("verb", ["cp", "mv"])
+def test_the_summary_names_the_target(persist, tree, store, verb):
+    """As a URL without a secret, or as the path that was typed."""
+    assert f" to {store}/t" in persist("cp", "-r", "d", f"{store}/t").err
+    assert " to e" in persist(verb, "-r", "d", "e").err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("d", "e", "--include", "*.none"), "no file in d is left by --include '*.none'"),
+        (("empty", "e"), "there are no files in empty"),
+    ],
+)
+def test_copying_nothing_says_why(persist, tree, args, words):
+    """It is no error; as JSON, too."""
+    (tree.parent / "empty").mkdir()
+    said, told = persist("cp", "-r", *args), persist("cp", "-r", *args, "--json")
+
+    assert (said.code, told.code) == (0, 0)
+    assert said.err == f"nothing was copied: {words}\n"
+    assert words in told.err
+    assert told.json["copied"] == 0
+
+
+@pytest.mark.parametrize("args", [("-r", "d", "d"), ("d/a.csv", "d/a.csv")])
+def test_moving_onto_itself_is_nothing_to_do(persist, tree, args):
+    """And no number of files."""
+    said = persist("mv", *args)
+
+    assert (said.code, said.err) == (0, "nothing to do: source and target are the same\n")
+    assert names(tree) == ["a.csv", "b.txt", "sub/c.csv"]
+
+
+@pytest.mark.parametrize("target", ["memory://lost/x", "dir://x::memory://lost"])
+@pytest.mark.parametrize("args", [("mv", "d/a.csv"), ("mv", "-r", "d"), ("cp", "-r", "d"), ("cp", "-")])
+def test_nothing_goes_into_memory_that_ends_with_the_command(persist, tree, args, target):
+    """It is refused before anything is touched, with a way out."""
+    said = persist(*args, target, stdin=b"1")
+
+    assert said.code == 2
+    assert "Name a file or another store" in said.err
+    assert names(tree) == ["a.csv", "b.txt", "sub/c.csv"]
+    assert list(FSSpecPersistence("memory://lost").find()) == []
+
+
+def test_memory_may_be_copied_inside_of_memory(persist, memory):
+    """Nothing is lost that would not be lost anyway."""
+    FSSpecPersistence(memory).write_bytes("x", b"1")
+
+    assert persist("cp", f"{memory}/x", f"{memory}/y").code == 0
+
+
+@pytest.mark.parametrize("source", [".", "..", "~", "/", "dir://{home}::file:///", "dir::file://{home}"])
+def test_moving_takes_no_root_and_no_home(persist, tree, source):
+    """As deleting does not; a chain that ends here is refused as such."""
+    (Path.home() / "precious").write_bytes(b"1")
+    said = persist("mv", "-r", source.format(home=Path.home()), tree.parent.parent / "elsewhere")
+
+    assert said.code == 2
+    assert "never deleted" in said.err or "Name the local path itself" in said.err
+    assert (Path.home() / "precious").exists()
+    assert not (tree.parent.parent / "elsewhere").exists()

@@ -17,7 +17,7 @@ from persistence_fsspec import FSSpecPersistence
 def test_names_can_be_handed_back(persist, tree):
     """Paths for a path, URLs for a URL; folders end in a slash."""
     url = f"memory://{uuid.uuid4().hex}"
-    persist("cp", "-r", "d", url)
+    FSSpecPersistence(url).put(tree, "", recursive=True)
 
     assert sorted(persist("ls", "d").out.split()) == ["d/a.csv", "d/b.txt", "d/sub/"]
     assert persist("ls").out.split() == ["d/"]

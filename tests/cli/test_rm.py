@@ -98,3 +98,58 @@ def test_a_folder_needs_r(persist, tree):
     assert said.code == 1
     assert "Add -r" in said.err
     assert (tree / "a.csv").exists()
+
+
+def test_a_tree_that_is_gone_is_counted(persist, tree):
+    """Objects, not folders; as JSON, too; one named object is not worth a line."""
+    persist("cp", "-r", "d", "e")
+    said, told = persist("rm", "-r", "--yes", "d"), persist("rm", "-r", "--yes", "e", "--json")
+
+    assert (said.code, said.out, said.err) == (0, "", "deleted 3 objects\n")
+    assert told.json["count"] == 3
+    assert persist("rm", "-r", "--missing-ok", "d").err == "deleted 0 objects\n"
+
+
+def test_a_tree_in_a_flat_store_is_counted(persist):
+    """With the object of the same name."""
+    url = f"memory://{uuid.uuid4().hex}"
+    store = FSSpecPersistence(url)
+    for name in ("t/a", "t/b/c"):
+        store.write_bytes(name, b"1")
+
+    assert persist("rm", "-r", "--yes", f"{url}/t").err == "deleted 2 objects\n"
+
+
+@pytest.mark.parametrize("args", [("-ry",), ("-r",), ("-r", "--yes", "--missing-ok")])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "dir://{home}::file:///",
+        "dir::file://{home}",
+        "dir://{home}::local://",
+        "simplecache::file://{home}",
+        "dir://::dir://{home}::file://",
+        "zip://x::{home}/a.zip",
+        "dir://{home}/below::file:///",
+    ],
+)
+def test_no_tree_goes_through_a_chain_that_ends_here(persist, url, args):
+    """What its names mean is up to each link; the home folder was deleted that way."""
+    home = Path.home()
+    (home / "below").mkdir()
+    (home / "below" / "precious").write_bytes(b"1")
+    said = persist("rm", *args, url.format(home=home))
+
+    assert said.code == 2
+    assert "Name the local path itself" in said.err
+    assert (home / "below" / "precious").exists()
+
+
+@pytest.mark.parametrize("option", ["target_protocol=file", "dir.target_protocol=local"])
+def test_no_tree_goes_through_an_option_that_leads_here(persist, option):
+    """It is a chain by another name."""
+    (Path.home() / "precious").write_bytes(b"1")
+    said = persist("rm", "-ry", f"dir://{Path.home()}", "-o", option)
+
+    assert said.code == 2
+    assert (Path.home() / "precious").exists()

@@ -75,8 +75,8 @@ def two(tmp_path):
     return tmp_path / "d"
 
 
-def test_progress_is_drawn(terminal, two):
-    """And the summary follows."""
+def test_progress_of_a_tree_is_a_count(terminal, two):
+    """Nobody knows how much there is: no bar, no percentage. The summary follows."""
     started = terminal("cp", "-r", "d", "e")
 
     assert started.end() == 0
@@ -84,6 +84,19 @@ def test_progress_is_drawn(terminal, two):
     assert "2 files" in started.seen
     assert "copied 2 files" in started.seen
     assert "\x1b[" in started.seen
+    assert "%" not in started.seen
+    assert "━" not in started.seen
+
+
+def test_progress_of_one_file_is_a_bar(terminal, tmp_path):
+    """Its size is known."""
+    (tmp_path / "large").write_bytes(b"x" * 3_000_000)
+    started = terminal("cp", "large", "copy")
+
+    assert started.end() == 0
+    assert "100%" in started.seen
+    assert "━" in started.seen
+    assert "3.0/3.0 MB" in started.seen
 
 
 def test_json_draws_nothing(terminal, two):
@@ -107,7 +120,48 @@ def test_deleting_more_than_one_asks(terminal, two, answer, code, left):
     assert two.exists() is left
 
 
-def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path):
+def test_a_yes_is_for_what_was_counted(terminal, two):
+    """A tree that has grown meanwhile is asked for again, also when something else has gone."""
+    started = terminal("rm", "-r", "d")
+    started.read_until("Delete these 2 objects? [y/N]")
+    (two / "a").unlink()
+    (two / "new").write_bytes(b"1")
+    started.type("y\n")
+    started.read_until("it has 1 more object now")
+    started.read_until("d/new")
+    started.read_until("Delete these 3 objects? [y/N]")
+    started.type("n\n")
+
+    assert started.end() == 1
+    assert sorted(os.listdir(two)) == ["b", "new"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("cat", "x{0}"),
+        ("cp", "-r", "esc", "copy"),
+        ("cp", "-r", "none{0}", "copy"),
+        ("rm", "-r", "esc"),
+        ("mv", "esc/a{0}", "b{0}"),
+    ],
+)
+def test_names_do_not_steer_the_terminal(tmp_path, args):
+    """Also where only standard error is one."""
+    escape = "\x1b]0;stolen\x07"
+    (tmp_path / "esc").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "esc" / f"{name}{escape}").write_bytes(b"1")
+    (tmp_path / "esc" / f"link{escape}").symlink_to("nowhere")
+    started = Terminal(*(text.format(escape) for text in args), cwd=tmp_path, stdout=subprocess.DEVNULL)
+    started.type("n\n")
+    started.end()
+
+    assert "\x1b]" not in started.seen
+    assert "\x07" not in started.seen
+
+
+def test_ctrl_c_is_one_line_and_promises_nothing(tmp_path):
     """Nothing stands under the final name; the exit code is 130."""
     with subprocess.Popen(
         [*COMMAND, "cp", "-", "x", "-v"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
@@ -122,6 +176,6 @@ def test_ctrl_c_is_one_line_and_tells_how_to_go_on(tmp_path):
         code = running.wait(60)
 
     assert (code, out) == (130, b"")
-    assert [line for line in err.splitlines() if "same command again" in line]
+    assert [line for line in err.splitlines() if "The same command begins again and copies all of it" in line]
     assert "Traceback" not in err
     assert os.listdir(tmp_path) == []

@@ -608,6 +608,7 @@ def test_explain_tells_origins_and_no_secret(monkeypatch, tmp_path, listener):
     file.write_text('[stores.ftp]\nacct = { env = "NOT_SET" }\ntimeout = 7\n[profiles.work.ftp]\nport = 1\n')
     monkeypatch.setenv("PERSISTENCE_FSSPEC_CONFIG", str(file))
     monkeypatch.setenv("FSSPEC_HUNTER", "hunter5")
+    monkeypatch.delenv("PERSISTENCE_FSSPEC_BACKOFF_SECONDS")  # of all these tests
     monkeypatch.setitem(fsspec.config.conf, "ftp", {"encoding": "latin-1"})
     persistence = FSSpecPersistence(f"ftp://me:hunter2@127.0.0.1:{listener.port}/x", storage_options={"password": "hunter3"})
     found = explain(persistence)
