@@ -45,6 +45,16 @@ def _drop_spool(writer: ObjectWriter | StagedWriter) -> None:
         spool.close()
 
 
+def _require_whole(writer: ObjectWriter | StagedWriter) -> None:
+    """Bytes that got lost on the way are not to be missed in silence, whatever the caller does next."""
+    if writer._failed or writer._aborted:
+        raise StoreError(
+            "an earlier write failed or was given up, so this object can no longer be written whole",
+            operation="write",
+            url=writer._driver.url(writer._key),
+        )
+
+
 class ObjectWriter:
     """For stores that commit whole objects: small ones by one request, large ones by parts.
 
@@ -81,7 +91,7 @@ class ObjectWriter:
 
     def write(self, data: bytes) -> None:
         """Collect up to one request, then send parts, or spool where a condition needs one request."""
-        self._require_whole()
+        _require_whole(self)
         self._written += len(data)
         try:
             if self._spool is not None:
@@ -95,15 +105,6 @@ class ObjectWriter:
         except BaseException:
             self._failed = True  # nobody knows how much of this arrived, so there is nothing to go on with
             raise
-
-    def _require_whole(self) -> None:
-        """Bytes that got lost on the way are not to be missed in silence, whatever the caller does next."""
-        if self._failed or self._aborted:
-            raise StoreError(
-                "an earlier write failed or was given up, so this object can no longer be written whole",
-                operation="write",
-                url=self._driver.url(self._key),
-            )
 
     def _overflow(self) -> None:
         if self._create or self._if_match:  # conditions hold for a single request only
@@ -146,7 +147,7 @@ class ObjectWriter:
 
     def _commit(self) -> ObjectInfo:
         if not self._sent:
-            self._require_whole()
+            _require_whole(self)
             self._complete()
             self._sent = True
         self._committed = self._driver.info(self._key)
@@ -240,7 +241,7 @@ class StagedWriter:
 
     def write(self, data: bytes) -> None:
         """Send, or spool."""
-        self._require_whole()
+        _require_whole(self)
         self._written += len(data)
         try:
             with translated("write", lambda: self._driver.url(self._key)):
@@ -251,15 +252,6 @@ class StagedWriter:
         except BaseException:
             self._failed = True
             raise
-
-    def _require_whole(self) -> None:
-        """See `ObjectWriter`."""
-        if self._failed or self._aborted:
-            raise StoreError(
-                "an earlier write failed or was given up, so this object can no longer be written whole",
-                operation="write",
-                url=self._driver.url(self._key),
-            )
 
     def read_back(self) -> Iterator[bytes]:
         """Read the partial object, once all of it is at the store."""
@@ -309,7 +301,7 @@ class StagedWriter:
             return self._commit()
 
     def _commit(self) -> ObjectInfo:
-        self._require_whole()
+        _require_whole(self)
         self._finish()
         if not self._was_published():
             self._require_all_bytes()
