@@ -16,8 +16,8 @@ demo:  $(VENV)/.demo ## put a real tree into the embedded default, read it back,
 test:  $(READY) ## the whole suite; starts real servers, each in an environment of its own
 	$(BIN)/python -m pytest
 
-quick:  $(READY) ## the part without servers
-	$(BIN)/python -m pytest -m "not server" -q
+quick:  $(READY) ## the part without servers, and without what waits
+	$(BIN)/python -m pytest -m "not server and not slow" -q
 
 soak:  $(READY) ## the whole suite with full counts instead of samples
 	PERSISTENCE_FSSPEC_SOAK=1 $(BIN)/python -m pytest

@@ -11,6 +11,8 @@ import pytest
 
 from persistence_fsspec.cli.exitcodes import explain
 
+pytestmark = pytest.mark.slow
+
 
 def persist(*args, cwd, **environment):
     """Run the command as a person would."""

@@ -490,6 +490,7 @@ def test_names_that_the_encoding_lacks_are_escaped(process, tmp_path, encoding):
     assert "bug" not in error.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has it")
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("command", ["ls .", "ls --json .", "cat full", "doctor .", "protocols", "stat full"])

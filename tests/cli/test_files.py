@@ -132,6 +132,7 @@ def test_a_closed_pipe_ends_cat_quietly(tmp_path):
     assert (code, err) == (141, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells it so")
 def test_cat_needs_little_memory(tmp_path):
     """Whatever the size of the object."""

@@ -36,7 +36,10 @@ from tests.servers.faults import Fault
 from tests.servers.faults_http import HttpFaults
 
 # The clients of Google and Azure hand their bodies to aiohttp as bytes, which it dislikes from 1 MiB on.
-pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning"),
+]
 
 MIB = 1024 * 1024
 HTTP_DRIVERS = ("s3fs", "gcsfs", "adlfs", "webdav", "http", "webhdfs")

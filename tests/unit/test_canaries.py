@@ -22,6 +22,8 @@ from persistence_fsspec.diagnosis.explain import explain
 from persistence_fsspec.sensitive import shown
 from tests.servers.process import HOST, free_port
 
+pytestmark = pytest.mark.slow
+
 VARIABLE = "TEST_CANARY"
 IMPATIENT = Policy(attempts=2, backoff_seconds=0, timeout_seconds=20)
 
