@@ -154,8 +154,8 @@ class Policy:
         max_memory: Bytes of buffers of one transfer. Default 256 MiB, or a quarter of what the control group of the process
             allows if that is less. Fewer files are in flight where it would not do.
         attempts: Tries of one operation, from 1 (never again) to 100. Default 5.
-        backoff_seconds: About how long to wait before the second attempt; each further wait is up to twice as long,
-            at random. Default 0.2.
+        backoff_seconds: How long to wait before the second attempt, and by chance up to half as long again; each further wait
+            is twice as long. Default 0.2.
         backoff_max_seconds: The longest such wait. A server's ``Retry-After`` is waited for even where it is longer. Default 20.
         give_up_seconds: No new attempt of an operation begins so long after its first; None for any time. Default 300.
         timeout_seconds: An attempt that is not finished by then is ended. One that moves bytes gets a second more for each

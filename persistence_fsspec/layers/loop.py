@@ -144,7 +144,7 @@ class Loop:
         asked = getattr(state.outcome.exception(), "retry_after_seconds", None) or 0.0
         # At random, so that those who were refused together do not come back together; never sooner than was asked.
         spread = 1 + random.random() / 2  # noqa: S311 - not for secrets
-        return max(backoff, asked) * spread
+        return max(min(backoff * spread, most), asked * spread)
 
     def _tell(self, state: Any) -> None:
         exc = state.outcome.exception()

@@ -115,6 +115,19 @@ def test_the_server_decides_how_long_to_wait(store, flaky, root, events):
     assert 0.2 <= waits[0] <= 0.3  # never sooner, and at random a little later
 
 
+def test_waits_grow_up_to_the_longest_allowed(flaky, events):
+    """Each about twice the one before; chance never makes one longer than the policy says."""
+    store = RetryLayer(flaky, Policy(attempts=6, backoff_seconds=0.01, backoff_max_seconds=0.03))
+    flaky.fail("info", times=9)
+
+    with pytest.raises(ConnectionFailedError):
+        store.info("k")
+    waits = [event.fields["wait_seconds"] for event in events if event.name == "retry"]
+    assert 0.01 <= waits[0] <= 0.015
+    assert 0.02 <= waits[1] <= 0.03
+    assert waits[3:] == [0.03, 0.03]
+
+
 def test_no_new_attempt_begins_after_the_time_is_up(flaky):
     """A server that asks for an hour gets the caller an answer now."""
     store = RetryLayer(flaky, Policy(give_up_seconds=5))
