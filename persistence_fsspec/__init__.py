@@ -36,7 +36,8 @@ from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.secret import SecretReference
-from persistence_fsspec.store import ObjectInfo, Store, Writer
+from persistence_fsspec.store import Leftover, ObjectInfo, Store, Writer
+from persistence_fsspec.transfer.garbage import GcOutcome, GcReport
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
@@ -56,9 +57,12 @@ __all__ = [
     "FSSpecPersistence",
     "FileOutcome",
     "FolderNotEmptyError",
+    "GcOutcome",
+    "GcReport",
     "InvalidNameError",
     "InvalidOptionError",
     "IsAFolderError",
+    "Leftover",
     "MissingDriverError",
     "NotAFolderError",
     "ObjectExistsError",

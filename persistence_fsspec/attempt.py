@@ -77,6 +77,11 @@ class Attempt:
         if self.expired:
             raise self._too_late()
 
+    def progressed(self) -> None:
+        """Something came of it: from now on it may take as long again."""
+        if self._deadline is not None and self._seconds is not None:
+            self._deadline = time.monotonic() + self._seconds
+
     def watch(self, what: Hashable, interrupt: Callable[[], None]) -> None:
         """Something began that can block.
 
@@ -120,6 +125,13 @@ class Attempt:
 def current() -> Attempt | None:
     """The attempt that this thread works on, if any."""
     return _current.get()
+
+
+def progressed() -> None:
+    """The attempt that this thread works on, if any, has got somewhere: for operations whose length nobody knows beforehand."""
+    attempt = _current.get()
+    if attempt is not None:
+        attempt.progressed()
 
 
 @contextlib.contextmanager

@@ -29,6 +29,27 @@ class Capabilities:
     if_match: bool = False
     """A write can be made conditional on the version it replaces."""
 
+    parts: Literal["any", "ordered", "none"] = "none"
+    """An object can be written in parts that survive the process that sends them. ``any``: in any order, several at once.
+    ``ordered``: one after the other."""
+
+    part_size_min: int = 1
+    """Smallest part but the last, in bytes."""
+
+    parts_max: int | None = None
+    """Most parts of one object; None means no known limit."""
+
+    at_hand: bool = False
+    """Reading costs no network: a digest can be computed for a comparison."""
+
+    versions: Literal["native", "copies", "none"] = "none"
+    """How an old version is kept. ``copies``: a snapshot is a copy under a reserved, hidden name beside the object; except where the
+    store itself was told to keep versions, as a bucket with versioning: only asking for one object tells. ``native``: always by the
+    store itself."""
+
+    attributes: tuple[str, ...] = ()
+    """Of ``mode`` and ``mtime``, what can be kept with a file: in its metadata entries of these names, or by the file system."""
+
     append: Literal["native", "rewrite", "none"] = "none"
     """``native``: the store appends. ``rewrite``: read, extend and replace, on condition that nobody else wrote."""
 

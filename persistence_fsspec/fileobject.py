@@ -186,9 +186,9 @@ def check_mode(mode: str, encoding: str | None) -> str:
     return kind
 
 
-def open_reader(store: Store, key: str, mode: str, encoding: str | None) -> IO[Any]:
-    """A buffered, seekable file for reading."""
-    raw = ObjectReader(store, store.info(key))
+def open_reader(store: Store, key: str, mode: str, encoding: str | None, *, pin: ObjectInfo | None = None) -> IO[Any]:
+    """A buffered, seekable file for reading; without a *pin*, of the version that is there now."""
+    raw = ObjectReader(store, pin or store.info(key))
     size = max(1, min(_READ_AHEAD, raw._size))
     buffered = io.BufferedReader(raw, buffer_size=size)
     if "b" in mode:

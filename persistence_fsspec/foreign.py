@@ -293,6 +293,14 @@ _SSH_WORDS: Final[_Words] = {
 _TLS_WORDS: Final[_Words] = {r"certificate": AuthenticationError}
 _SMB_WORDS: Final[_Words] = {r"time(d )?out": OperationTimeoutError}
 _HTTPX_WORDS: Final[_Words] = {r"complete message": TruncatedError}
+# What obstore prints of its own inner life.
+_OBSTORE_WORDS: Final[_Words] = {
+    r"\bTimeout\b|TimedOut": OperationTimeoutError,
+    r"body error": TruncatedError,
+    r"\bConnect\b|Interrupted|IncompleteMessage|ConnectionReset|BrokenPipe|SendRequest": ConnectionFailedError,
+}
+_OBSTORE_STATUS: Final = re.compile(r"Server returned non-2xx status code: (\d{3})")
+_OBSTORE_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 
 
 def _text(exc: BaseException) -> str:
@@ -393,6 +401,15 @@ def _from_smb(exc: BaseException) -> _ErrorType:
     status = getattr(exc, "ntstatus", getattr(exc, "status", None))
     known = _BY_NTSTATUS.get(status) if isinstance(status, int) else None
     return known or _from_errno(exc) or StoreError
+
+
+def _from_obstore(exc: BaseException) -> _ErrorType:
+    status = http_status_in(exc)
+    if status is None:
+        return _by_words(_text(exc), _OBSTORE_WORDS) or StoreError
+    code = _OBSTORE_CODE.search(_text(exc))
+    known = _BY_CODE.get(code[1]) if code else None
+    return known or _BY_STATUS.get(status) or (ServerFailedError if status >= 500 else StoreError)
 
 
 def _from_sftp(exc: BaseException) -> _ErrorType:
@@ -591,6 +608,13 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "smbprotocol.exceptions.SMBResponseException": _from_smb,
     "smbprotocol.exceptions.SMBException": _worded(_SMB_WORDS, ConnectionFailedError),
     "spnego.exceptions.SpnegoError": AuthenticationError,
+    # obstore, the accelerator
+    "obstore.exceptions.AlreadyExistsError": ObjectExistsError,
+    "obstore.exceptions.PreconditionError": ConflictError,
+    "obstore.exceptions.NotSupportedError": UnsupportedPersistenceOp,
+    "obstore.exceptions.InvalidPathError": InvalidNameError,
+    "obstore.exceptions.UnauthenticatedError": AuthenticationError,
+    "obstore.exceptions.BaseError": _from_obstore,
     # lakeFS
     "lakefs.exceptions.NotFoundException": ObjectNotFoundError,
     "lakefs.exceptions.ObjectExistsException": ObjectExistsError,
@@ -678,6 +702,17 @@ def classify(exc: BaseException) -> type[PersistenceError] | None:
         The class, or None when the table does not know the error.
     """
     return _decide(exc)[0]
+
+
+def http_status_in(exc: BaseException) -> int | None:
+    """The HTTP status that an error of obstore tells of; None when no answer was understood."""
+    found = _OBSTORE_STATUS.search(_text(exc))
+    return int(found[1]) if found else None
+
+
+def was_unreachable(exc: BaseException) -> bool:
+    """Whether an error of obstore means that there was no connection, so that nothing was sent."""
+    return "kind: Connect," in _text(exc)
 
 
 def translate(exc: BaseException, *, operation: str, url: str) -> PersistenceError | None:

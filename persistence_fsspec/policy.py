@@ -18,7 +18,6 @@ _Policy = TypeVar("_Policy")
 
 _MIB: Final = 1024 * 1024
 _MEMORY: Final = 256 * _MIB
-_REQUEST: Final = 16 * _MIB  # what an object store collects for one request
 _PREFIX: Final = "PERSISTENCE_FSSPEC_"
 _UNITS: Final = {"": 1, "KIB": 1024, "MIB": _MIB, "GIB": 1024 * _MIB, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _YES_NO: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -149,10 +148,11 @@ class Policy:
             A reader may then see half a file, and an interrupted write destroys the old copy. Default no.
         read_only: Refuse everything that would change a store. Default no.
         fsync: Wait for the disk before a local file gets its final name: survives a power cut, and is slower. Default no.
-        concurrency: Files in flight at once in one transfer, from 1 to 256. Default 8.
-        part_size: Bytes moved at once; at most two such buffers per file in flight. From 64 KiB. Default 8 MiB.
-        max_memory: Bytes of buffers of one transfer. Default 256 MiB, or a quarter of what the control group of the process
-            allows if that is less. Fewer files are in flight where it would not do.
+        concurrency: Files, or parts of large ones, in flight at once in one transfer, from 1 to 256. It begins with 8 and grows up to
+            this number while that gets more done. Default 64.
+        part_size: Bytes moved at once, and of each part of an object that is moved in parts. From 64 KiB. Default 8 MiB.
+        max_memory: Bytes of buffers, of all transfers of the process together. Default 256 MiB, or a quarter of what the
+            control group of the process allows if that is less. Who would need more waits.
         attempts: Tries of one operation, from 1 (never again) to 100. Default 5.
         backoff_seconds: How long to wait before the second attempt, and by chance up to half as long again; each further wait
             is twice as long. Default 0.2.
@@ -181,7 +181,7 @@ class Policy:
     read_only: bool = False
     fsync: bool = False
 
-    concurrency: int = 8
+    concurrency: int = 64
     part_size: int = 8 * _MIB
     max_memory: int = field(default_factory=_memory)
 
@@ -208,8 +208,3 @@ class Policy:
             if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= most:
                 end = f" to {most:g}" if most < _ENDLESS else " or more"
                 raise InvalidOptionError(f"{name}={value!r} is out of range; choose {least:g}{end}")
-
-    @property
-    def workers(self) -> int:
-        """Files in flight at once: as many as `concurrency` says and `max_memory` holds buffers for."""
-        return max(1, min(self.concurrency, self.max_memory // (2 * self.part_size + _REQUEST)))

@@ -92,6 +92,9 @@ _TELLTALES: Final = re.compile(
 )
 
 
+_QUICK: Final = ("file://", "s3://", "gs://", "abfs://", "ftp://", "sftp://", "memory://", "hdfs://", "webdav://", "http://", "https://")
+
+
 def redact(text: str) -> str:
     """Remove what would open a store from a text.
 
@@ -109,13 +112,23 @@ def redact_places(text: str) -> str:
         >>> redact_places("{'password': 'x'} for https://token@host")
         "{'password': ***} for https://***@host"
     """
-    if not _TELLTALES.search(text):
+    if _is_plain(text) or not _TELLTALES.search(text):
         return text
     # The patterns are strings: re compiles them when the first text needs them, which most programs never have.
     text = re.sub(_WEB_LOGIN, rf"\1{MASK}@", re.sub(_USERINFO, f"{MASK}@", text))
     text = re.sub(_WEB_QUERY, lambda found: found[1] + redact_query(found[2]), text)
     text = re.sub(_MAPPED_SECRET, rf"\1{MASK}", re.sub(_HEADER, rf"\1{MASK}", text))
     return re.sub(_BEARER, rf"\1 {MASK}", re.sub(_NAMED_SECRET, rf"\1{MASK}", text))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is surely without any of `_TELLTALES`: a quick look, which spares most URLs the search."""
+    if "@" in text or "?" in text or "=" in text or "'" in text or '"' in text or text.count(":") > 1:
+        return False
+    low = text.lower()
+    if "cookie" in low or "authorization" in low or "bearer" in low or "basic" in low or "negotiate" in low:
+        return False
+    return ":" not in low or low.startswith(_QUICK)
 
 
 def redact_address(address: str) -> str:

@@ -6,10 +6,10 @@ interface instead, so nothing slips past them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import PersistenceError
@@ -18,8 +18,14 @@ from persistence_fsspec.redaction import redact_places
 Digest = tuple[str, str]
 """Algorithm and lower-case hexadecimal value: ``("md5", "d41d8c…")``."""
 
+MD5_OF_PARTS: Final = "md5-of-parts-"
+"""With a number of bytes behind it, the algorithm of an S3 object's ETag: the MD5 of the MD5s of parts of that size, and how many."""
+
 OnError = Callable[[str, PersistenceError], None]
 """Told the key of a folder that could not be listed, and why; listing goes on."""
+
+Links = Literal["follow", "list"]
+"""Of a walk: enter folders by symbolic links, or list every link as the entry it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +39,7 @@ class ObjectInfo:
         size: Bytes; None when the store does not say (some HTTP servers).
         modified: Time of the last change, with time zone, in the store's own precision.
         version: Names this very content: another write gives another version. None when the store has nothing that strong.
+        version_id: Names this version for as long as the store keeps it, also after it was replaced. None where versions are not kept.
         digest: What the store itself knows of the content.
         metadata: Caller-defined text; only `Store.info` fills it.
         link: The name is a symbolic link; everything else said here is of what it leads to.
@@ -43,6 +50,7 @@ class ObjectInfo:
     size: int | None = None
     modified: datetime | None = None
     version: str | None = None
+    version_id: str | None = None
     digest: Digest | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     link: bool = False
@@ -117,6 +125,95 @@ class Writer(Protocol):
         """Leave nothing behind. Never raises for what is already gone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of an object that arrives in parts; it begins at ``number * part_size``.
+
+    Attributes:
+        number: From 0.
+        size: Bytes; all parts but the last have `Upload.part_size`.
+        crc32c: Eight hexadecimal digits; empty when it is not known.
+        receipt: What the store wants to hear again when the object is made of its parts: an ETag, the name of a block.
+    """
+
+    number: int
+    size: int
+    crc32c: str = ""
+    receipt: str = ""
+
+
+class Upload(Protocol):
+    """One object arriving in parts, which several threads may send, and which another process may take up.
+
+    Nothing stands under its name until `commit`. A `commit` that succeeds, `abort` or `leave` ends it;
+    one that is dropped is left.
+    """
+
+    @property
+    def token(self) -> str:
+        """Names it for `Store.upload`, in this process or a later one. Not a secret; empty when it cannot be taken up."""
+
+    @property
+    def part_size(self) -> int:
+        """Bytes of every part but the last; that of the upload that was taken up, whatever was asked for."""
+
+    def parts(self) -> Sequence[Part]:
+        """The whole parts that have arrived, as the store says."""
+
+    def send(self, number: int, data: bytes, crc32c: str) -> Part:
+        """Send one whole part; sending it again replaces it. From several threads where `Capabilities.parts` is ``any``.
+
+        Args:
+            number: Which; where `Capabilities.parts` is ``ordered``, the first one that is missing.
+            data: All of it. What an interrupted attempt left of it at the store is compared, not sent again.
+            crc32c: Of *data*, for stores that check it.
+
+        Raises:
+            ConflictError: What an earlier attempt left of this part is not the beginning of it.
+        """
+
+    def read_back(self, part: Part) -> bytes | None:
+        """A part as it stands at the store, before the object is published; None where that cannot be seen."""
+
+    def commit(self, parts: Sequence[Part], crc32c: str) -> ObjectInfo:
+        """Publish the object, made of all its parts in order.
+
+        Args:
+            parts: As `send` or `parts` returned them.
+            crc32c: Of the whole object; kept with it where the store can.
+        """
+
+    def abort(self) -> None:
+        """Leave nothing behind. Never raises for what is already gone."""
+
+    def leave(self) -> None:
+        """Stop here, and leave what arrived for whoever comes with the `token`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """Something unfinished that a run which ended badly left at a store.
+
+    Attributes:
+        kind: ``partial`` (a file under a partial name), ``upload`` (parts that no object was made of), ``part`` (an object
+            that was to become a piece of another), ``aside`` (an old version in waiting).
+        key: Where it lies; of an upload, the object it was to become.
+        token: Names it where the key does not.
+        size: Bytes, when the store says.
+        modified: When it was last written to, or begun.
+        ours: It carries our mark. Others' are only ever listed, unless somebody insists.
+        owner: The transfer that left it, as eight digits in its name; empty when it does not say.
+    """
+
+    kind: Literal["partial", "upload", "part", "aside"]
+    key: str
+    token: str = ""
+    size: int | None = None
+    modified: datetime | None = None
+    ours: bool = True
+    owner: str = ""
+
+
 @runtime_checkable
 class Store(Protocol):
     """Operations a store provides to the adapter, and a layer wraps.
@@ -147,12 +244,16 @@ class Store(Protocol):
     def children(self, key: str) -> Iterator[ObjectInfo]:
         """List one folder, folders and files. A missing folder raises `ObjectNotFoundError`."""
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
         """List all files below a folder.
 
         Args:
             key: The folder; empty for everything.
             on_error: Told of folders that cannot be listed. Without it the first one raises.
+            links: ``list`` does not enter folders by links, but lists the link.
+            folders: List empty folders, too.
 
         Raises:
             ObjectNotFoundError: The folder is missing. On a flat store that means it holds nothing.
@@ -187,6 +288,33 @@ class Store(Protocol):
             metadata: Text to keep with it. Needs `Capabilities.metadata`.
         """
 
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        """Begin to write an object in parts, or take up what was begun. Needs `Capabilities.parts`.
+
+        Args:
+            key: Its name. Parents are made.
+            size: Of the whole object, in bytes.
+            part_size: Of each part but the last; at least `Capabilities.part_size_min`, at most `Capabilities.parts_max` of them.
+            token: An `Upload.token` of this key; empty to begin.
+            overwrite: See `writer`.
+            metadata: See `writer`.
+
+        Raises:
+            ObjectNotFoundError: There is no such upload any more.
+        """
+
+    def make_folder(self, key: str) -> None:
+        """Make an empty folder and its parents; one that is there is fine. Needs `Capabilities.folders`."""
+
     def append(self, key: str, data: bytes) -> None:
         """Add bytes at the end; a missing object begins empty. Needs `Capabilities.append`."""
 
@@ -208,6 +336,35 @@ class Store(Protocol):
 
         Raises:
             FolderNotEmptyError: It holds something.
+        """
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        """Sizes and CRC32C of the parts that an object was made of; empty where nobody knows. For finding the bad one."""
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        """The versions that are kept of one object, newest first; each can be read by handing it over as *pin*.
+
+        Raises:
+            ObjectNotFoundError: There is, and was, no such object.
+        """
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        """Keep the object as it is now; what is returned is among its `versions` from then on."""
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        """What unfinished writes left at and below a key, ours and others', in any order. A missing folder holds none.
+
+        Args:
+            key: The folder, or the object they were to become; empty for everything.
+            on_error: Told of folders that cannot be listed. Without it the first one raises.
+        """
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove one of them; what is already gone is fine. An old version in waiting gets its name back if that is missing.
+
+        Raises:
+            ConflictError: It may be the only copy of something whose name is not known, and stays.
+            InvalidNameError: It is none.
         """
 
     def sign(self, key: str, seconds: int) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,10 @@ for _name in [
     if n.startswith(("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "PERSISTENCE_FSSPEC_")) and not n.endswith("_SOAK")
 ]:
     del os.environ[_name]
+
+# Journals of transfers under test are no business of whoever runs the tests.
+os.environ["PERSISTENCE_FSSPEC_STATE_DIR"] = _state = tempfile.mkdtemp(prefix="persistence-fsspec-state-")
+atexit.register(shutil.rmtree, _state, ignore_errors=True)
 
 # What fails on purpose is repeated as often as ever, and sooner.
 os.environ["PERSISTENCE_FSSPEC_BACKOFF_SECONDS"] = "0.01"

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from persistence_fsspec import __version__
-from persistence_fsspec.cli import config, demo, diagnose, files, look, output
+from persistence_fsspec.cli import config, demo, diagnose, files, gc, look, output, resuming, transfers
 from persistence_fsspec.cli.errors import begin, usage_error
 from persistence_fsspec.cli.exitcodes import explain as exit_codes
 from persistence_fsspec.redaction import redact
@@ -26,6 +26,8 @@ From nothing to your bucket, and back:
   persist cp -r results s3://my-bucket/results  a tree; each file whole, or not there
   persist ls -l s3://my-bucket/results
   persist cp -r s3://my-bucket/results back
+  persist sync results s3://my-bucket/results   later: only what is new or different
+  persist resume                                what was cut off, and how to go on
 
 \b
 Other stores the same way: gs:// abfs:// ftp:// sftp:// smb:// webdav:// hdfs:// https:// (persist protocols).
@@ -42,7 +44,9 @@ _NO_COMMANDS: Final = {
     "put": "cp",
     "get": "cp",
     "copy": "cp",
-    "sync": "cp -r",
+    "rsync": "sync",
+    "mirror": "sync --delete",
+    "continue": "resume",
     "move": "mv",
     "delete": "rm",
     "del": "rm",
@@ -155,10 +159,13 @@ def _main(
     begin(verbose=verbose, as_json=as_json)
 
 
-app.command(epilog=files.CP_EXAMPLES)(files.cp)
-app.command(epilog=files.MV_EXAMPLES)(files.mv)
+app.command(epilog=transfers.CP_EXAMPLES)(transfers.cp)
+app.command(epilog=transfers.MV_EXAMPLES)(transfers.mv)
+app.command(epilog=transfers.SYNC_EXAMPLES)(transfers.sync)
+app.command(epilog=resuming.RESUME_EXAMPLES)(resuming.resume)
 app.command(epilog=files.RM_EXAMPLES)(files.rm)
 app.command(epilog=files.CAT_EXAMPLES)(files.cat)
+app.command(epilog=gc.GC_EXAMPLES)(gc.gc)
 app.command(epilog=look.LS_EXAMPLES)(look.ls)
 app.command(epilog=look.STAT_EXAMPLES)(look.stat)
 app.command(epilog=diagnose.DOCTOR_EXAMPLES)(diagnose.doctor)

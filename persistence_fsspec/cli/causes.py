@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from persistence_fsspec.errors import ObjectNotFoundError, PersistenceError, TransferError
+from persistence_fsspec.errors import ConflictError, ObjectNotFoundError, PersistenceError, TransferError
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 _NOT_TRIED: Final = "not tried: "
 _GIVEN_UP: Final = re.compile(r"; given up after \d+ attempts$")
 _PATH_IN_URL: Final = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.\-]*://[^/\s'\"]*/)[^\s'\",;)]+")
 _NAME_LONGEST: Final = 100
+_EXAMPLES: Final = 20
 _MESSAGE_LONGEST: Final = 240
 
 
@@ -25,14 +27,19 @@ class Cause:
     Attributes:
         message: In one sentence, without what differs from file to file.
         files: How many.
-        example: The first of them, as a name below the source.
-        error: Of that file.
+        examples: The first of them, as names below the source.
+        error: Of the first one.
     """
 
     message: str
     files: int
-    example: str
+    examples: tuple[str, ...]
     error: PersistenceError
+
+    @property
+    def example(self) -> str:
+        """One of them."""
+        return self.examples[0]
 
 
 def report_of(exc: PersistenceError) -> TransferReport | None:
@@ -46,11 +53,17 @@ def causes(exc: PersistenceError) -> list[Cause]:
     report = report_of(exc)
     if report is None:
         return []
-    found: dict[tuple[type, str], list[FileOutcome]] = {}
+    counts: Counter[tuple[type, str]] = Counter()
+    first: dict[tuple[type, str], list[FileOutcome]] = {}
     for file in report.failed:
-        found.setdefault((type(file.error), _message(file)), []).append(file)
-    made = [Cause(text, len(files), _name(files[0], report), _error(files[0])) for (_, text), files in found.items()]
-    return sorted(made, key=lambda cause: -cause.files)
+        kind = (type(file.error), _message(file))
+        counts[kind] += 1
+        if counts[kind] <= _EXAMPLES:  # there may be millions
+            first.setdefault(kind, []).append(file)
+    return [
+        Cause(kind[1], count, tuple(_name(file, report) for file in first[kind]), _error(first[kind][0]))
+        for kind, count in counts.most_common()
+    ]
 
 
 def sole_cause(exc: PersistenceError) -> Cause | None:
@@ -60,6 +73,15 @@ def sole_cause(exc: PersistenceError) -> Cause | None:
         return None
     found = causes(exc)
     return found[0] if len(found) == 1 else None
+
+
+def refused_deletion(exc: PersistenceError) -> PersistenceError | None:
+    """Why a sync deleted nothing, when that is all that went wrong: no file failed then, although the report counts it as one."""
+    report = report_of(exc)
+    if report is None or report.operation != "sync" or len(report.failed) != 1:
+        return None
+    only = report.failed[0]
+    return only.error if only.source == report.target and isinstance(only.error, ConflictError) else None
 
 
 def errors_of(exc: PersistenceError) -> Iterator[PersistenceError]:

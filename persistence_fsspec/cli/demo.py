@@ -15,8 +15,8 @@ import typer
 from persistence_fsspec.cli import output
 from persistence_fsspec.cli.diagnose import origins_of
 from persistence_fsspec.cli.errors import one_screen, wants_json
-from persistence_fsspec.cli.files import progress_bar
 from persistence_fsspec.cli.options import AsJson, Options, Policies, Profile, Verbose, address, policy, storage_options
+from persistence_fsspec.cli.outcome import progress_bar
 from persistence_fsspec.errors import ChecksumMismatchError
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.transfer.progress import Progress
@@ -116,9 +116,14 @@ def run_demo(persistence: FSSpecPersistence, *, progress: Callable[[], Progress 
     """
     begun = time.monotonic()
     next(persistence.listdir(), None)  # a dead server or a missing bucket is one error, not one per file
-    put = persistence.put(source_tree(), FOLDER, recursive=True, exclude=_LEFT_OUT, progress=progress() if progress else None)
+
+    def listener() -> Progress | None:
+        return progress() if progress else None
+
+    # All of it each time: the second demonstration is not to be one of skipping.
+    put = persistence.put(source_tree(), FOLDER, recursive=True, exclude=_LEFT_OUT, compare="never", progress=listener())
     with tempfile.TemporaryDirectory(prefix="persist-demo-") as back:
-        get = persistence.get(FOLDER, back, recursive=True, exclude=_LEFT_OUT, progress=progress() if progress else None)
+        get = persistence.get(FOLDER, back, recursive=True, exclude=_LEFT_OUT, compare="never", progress=listener())
         compared = _compare(put, get)
     return DemoResult(put=put, get=get, compared=compared, where=persistence.url(FOLDER), seconds=time.monotonic() - begun)
 

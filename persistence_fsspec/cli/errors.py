@@ -13,7 +13,7 @@ from typing import Any, Final
 import typer
 
 from persistence_fsspec.cli import logs, output
-from persistence_fsspec.cli.causes import causes, errors_of, is_bucket_missing, report_of, sole_cause
+from persistence_fsspec.cli.causes import causes, errors_of, is_bucket_missing, refused_deletion, report_of, sole_cause
 from persistence_fsspec.cli.exitcodes import INTERRUPTED, exit_code
 from persistence_fsspec.cli.words import in_commands
 from persistence_fsspec.diagnosis.endpoints import ELSEWHERE
@@ -34,15 +34,15 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.location import is_url, local_path, parse
 from persistence_fsspec.redaction import redact
 
-_CAUSES_SHOWN: Final = 8
+_FILES_SHOWN: Final = 20
 _INTERRUPTED: Final = "interrupted"
 _REST: Final = {
-    "delete": ("The rest is deleted.", "The same command deletes what is left."),
+    "delete": ("The rest is deleted.", "the same command deletes what is left."),
     "move": (
         "The rest has arrived, and nothing was deleted at the source.",
-        "This may pass: the same command copies all of it again.",
+        "the same command again copies what is missing, and then deletes.",
     ),
-    "": ("The rest has arrived.", "This may pass: the same command copies all of it again."),
+    "": ("The rest has arrived.", "the same command again copies what is missing."),
 }
 _AWS: Final = "amazonaws.com"
 _WILD: Final = frozenset("*?[")
@@ -65,7 +65,12 @@ def wants_json(after: bool) -> bool:
 
 @contextmanager
 def one_screen(
-    *, as_json: bool, verbose: int, origins: Origins | None = None, verb: str = "", interrupted: str = _INTERRUPTED
+    *,
+    as_json: bool,
+    verbose: int,
+    origins: Origins | None = None,
+    verb: str = "",
+    interrupted: str | Callable[[], str] = _INTERRUPTED,
 ) -> Iterator[None]:
     """Run a command: show its error on one screen without a traceback, and end with the error's code.
 
@@ -74,7 +79,7 @@ def one_screen(
         verbose: How often ``-v`` stands there.
         origins: Asked when a store refuses who we are.
         verb: What the user typed, in place of the library's word for what went wrong inside.
-        interrupted: What is true after Ctrl-C.
+        interrupted: What is true after Ctrl-C; a function is asked then.
 
     Raises:
         typer.Exit: Anything failed.
@@ -100,11 +105,9 @@ def one_screen(
             (_show_json if as_json else _show)(known, None)
             raise typer.Exit(exit_code(known)) from None
         except KeyboardInterrupt:
-            _say(
-                as_json,
-                {"class": "KeyboardInterrupt", "message": interrupted, "retryable": True, "exit_code": INTERRUPTED},
-                interrupted,
-            )
+            said = interrupted if isinstance(interrupted, str) else interrupted()
+            told = {"class": "KeyboardInterrupt", "message": said, "retryable": True, "exit_code": INTERRUPTED}
+            _say(as_json, told, said)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as exc:
             if type(exc).__module__.partition(".")[0] in {"typer", "click"}:  # wrong use, shown by them
@@ -197,6 +200,9 @@ def _summary(exc: PersistenceError) -> str:
     report, sole = report_of(exc), sole_cause(exc)
     if report is None:
         return exc.message
+    refusal = refused_deletion(exc)
+    if refusal is not None:
+        return refusal.message
     if sole is None:
         failed = f"{len(report.failed):,}"
         return f"{failed} of {len(report.files):,} files failed" if report.operation != "delete" else f"{failed} objects stay"
@@ -207,18 +213,20 @@ def _summary(exc: PersistenceError) -> str:
 
 
 def _failures(exc: PersistenceError) -> list[str]:
-    """Each reason once, with one of its files."""
-    if sole_cause(exc) is not None:
+    """Every file with its reason, or the first ones, each reason among them."""
+    if sole_cause(exc) is not None or refused_deletion(exc) is not None:
         return []
     found = causes(exc)
-    shown = [
-        f"{output.files(one.files)}: {one.message}, such as {output.printable(one.example, sys.stderr)}"
-        if one.files > 1
-        else f"{output.printable(one.example, sys.stderr)}: {one.message}"
-        for one in found[:_CAUSES_SHOWN]
-    ]
-    more = len(found) - len(shown)
-    return [*shown, *([f"... and {more:,} more reasons; --json lists all files"] if more else [])]
+    shown = [(name, cause) for cause in found for name in cause.examples[:1]][:_FILES_SHOWN]
+    others = [(name, cause) for cause in found for name in cause.examples[1:]]
+    shown += others[: _FILES_SHOWN - len(shown)]
+    lines = [f"{output.printable(name, sys.stderr)}: {cause.message}" for name, cause in shown]
+    more = sum(cause.files for cause in found) - len(shown)
+    if not more:
+        return lines
+    reasons = len(found) - len({id(cause) for _, cause in shown})
+    why = f", for {reasons:,} other reason{'' if reasons == 1 else 's'} too" if reasons else ", for the same reasons"
+    return [*lines, f"... and {more:,} more{why}; --json lists all files"]
 
 
 def _origins(exc: PersistenceError, origins: Origins | None) -> list[str]:
@@ -245,14 +253,18 @@ def advice(exc: PersistenceError, *, origins_known: bool = False) -> list[str]:
     report = report_of(exc)
     if report is None:
         return [*_advice(exc, origins_known=origins_known), *_next(exc)]
-    sole, found = sole_cause(exc), causes(exc)
+    sole, found, refusal = sole_cause(exc), causes(exc), refused_deletion(exc)
+    if refusal is not None:
+        return [*(["All that is new or different has arrived."] if report.copied else []), in_commands(refusal.hint)]
     if sole is not None:
         return [*_advice(sole.error, origins_known=origins_known), *_next(sole.error)]
     lines = _advice(found[0].error, origins_known=origins_known) if len(found) == 1 else []
     rest, again = _REST.get(report.operation, _REST[""])
     told = [rest] if report.copied or report.operation == "delete" else []
     if any(type(one.error).retryable for one in found):  # an error itself is final once it has been repeated
-        told.append(again)
+        told.append(f"This may pass: {again}")
+    elif not all(isinstance(one.error, ObjectExistsError) for one in found):
+        told.append(f"Once that is mended, {again}")
     doctor = next((line for one in found for line in _next_doctor(one.error)), "")
     return [*lines, *([" ".join(told)] if told else []), *([doctor] if doctor else [])]
 

@@ -65,6 +65,25 @@ def refuse_root(persistence: FSSpecPersistence, url: str, *, operation: str = "d
         raise InvalidNameError(_KEPT, operation=operation, url=store.url(key))
 
 
+def refuse_home(persistence: FSSpecPersistence, url: str, *, operation: str) -> None:
+    """Refuse to delete what is not at the source in the home folder, or above it; in the working folder it may be meant.
+
+    Raises:
+        InvalidNameError: It is one of these, or the home folder is not known.
+    """
+    store, key = persistence.store_and_key(url)
+    if not store.url("").startswith("file:"):
+        return
+    place = os.path.realpath(local_path(key))
+    if f"{os.path.realpath(Path.home())}{os.sep}".startswith(f"{place.rstrip(os.sep)}{os.sep}"):
+        raise InvalidNameError(
+            "in the home folder, and above it, nothing is deleted for not being at the source",
+            operation=operation,
+            url=store.url(key),
+            hint="Without --delete it is copied.",
+        )
+
+
 def refuse_memory(target: str, *, source: str = "") -> None:
     """Refuse to put into memory what is gone when the command ends.
 

@@ -18,6 +18,24 @@ import typer
 from persistence_fsspec.cli.exitcodes import CLOSED_PIPE
 from persistence_fsspec.errors import StoreError
 from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.transfer.counts import size
+
+__all__ = [
+    "JsonList",
+    "as_json",
+    "entry_of",
+    "fields",
+    "files",
+    "flush",
+    "printable",
+    "printable_lines",
+    "size",
+    "table",
+    "tell",
+    "to_nowhere",
+    "when",
+    "write",
+]
 
 SCHEMA: Final = 1
 """Of every JSON object that is printed; it changes when a field changes its meaning."""
@@ -105,10 +123,12 @@ class JsonList:
         write(f",{json.dumps(entry)}" if self._count else f"{self._open}\n {json.dumps(entry)}")
         self._count += 1
 
-    def close(self, *, complete: bool) -> None:
-        """The end; *complete* says whether it is all there is."""
+    def close(self, *, complete: bool, **more: Any) -> None:
+        """The end; *complete* says whether it is all there is, *more* are fields that are known only now."""
         head = "" if self._count else self._open
-        write(f'{head}], "count": {self._count}, "complete": {json.dumps(complete)}}}')
+        last = {"count": self._count, "complete": complete, **more}
+        fields = ", ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in last.items())
+        write(f"{head}], {fields}}}")
 
 
 def table(rows: Iterable[Sequence[str]], headers: Sequence[str]) -> None:
@@ -144,20 +164,6 @@ def entry_of(info: ObjectInfo, name: str) -> dict[str, Any]:
 def when(moment: datetime | None) -> str:
     """In UTC, to the second."""
     return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else ""
-
-
-def size(n_bytes: float) -> str:
-    """For people: ``3.4 MB``.
-
-    Examples:
-        >>> size(999), size(3_400_000)
-        ('999 B', '3.4 MB')
-    """
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
-        if n_bytes < 1000 or unit == "PB":
-            break
-        n_bytes /= 1000
-    return f"{n_bytes:.0f} B" if unit == "B" else f"{n_bytes:.1f} {unit}"
 
 
 def files(count: int) -> str:

@@ -15,8 +15,16 @@ _WORDS: Final = tuple(
         (r"\bPolicy\((\w+)=([^)]*)\)", r"-p \1=\2"),
         (r"\bfsspec\.available_protocols\(\)", "persist protocols"),
         (r"\bstorage_options\b", "-o"),
+        (r"\bforeign=True, older_than='([^']*)'", r"--foreign --older-than \1"),
+        (r"\bolder_than='([^']*)'", r"--older-than \1"),
+        (r"\bforeign=True\b", "--foreign"),
+        (r"\bolder_than\b", "--older-than"),
         (r"\brecursive=True\b", "-r"),
         (r"\boverwrite=False\b", "--no-overwrite"),
+        (r"\bdry_run=True\b", "--dry-run"),
+        (r"a larger max_delete, or None,", "a larger --max-delete"),
+        (r"\bmax_delete is\b", "--max-delete is"),
+        (r"\b(links|compare)='(\w+)'", r"--\1 \2"),
     )
 )
 

@@ -37,6 +37,7 @@ from persistence_fsspec.foreign import translate
 from persistence_fsspec.location import Location
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.redaction import redact
+from persistence_fsspec.rooted import Rooted
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.opening import driver_class
 from persistence_fsspec.stores.quirks import driver_name
@@ -109,7 +110,7 @@ def diagnose(persistence: FSSpecPersistence, url: str = "", *, write: bool = Fal
 
 
 class _Doctor:
-    def __init__(self, persistence: FSSpecPersistence, location: Location, address: str, *, write: bool) -> None:
+    def __init__(self, persistence: Rooted, location: Location, address: str, *, write: bool) -> None:
         self._persistence, self._location, self._address, self._write = _hasty(persistence), location, address, write
         self._driver, self._options, self._note, self._no_secret = "unknown", Options(), "", False
 
@@ -370,7 +371,7 @@ def _ours(exc: Exception, operation: str, url: str) -> PersistenceError:
     return found if found is not None else StoreError(redact(f"{type(exc).__name__}: {exc}"), operation=operation, url=url)
 
 
-def _hasty(persistence: FSSpecPersistence) -> FSSpecPersistence:
+def _hasty(persistence: Rooted) -> Rooted:
     """The same, but it asks once and does not wait long."""
     twin = copy.copy(persistence)
     policy = persistence._policy

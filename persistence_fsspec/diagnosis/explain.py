@@ -16,6 +16,7 @@ from persistence_fsspec.configtables import candidates, display
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.location import ALIASES, Location, is_local_path, is_url, local, parse
 from persistence_fsspec.persistence import FSSpecPersistence
+from persistence_fsspec.rooted import Rooted
 from persistence_fsspec.stores.registered import ProtocolInfo, distribution, protocols, registration
 
 __all__ = ["ExplainedFile", "ExplainedOption", "Explanation", "ProtocolInfo", "explain", "protocols"]
@@ -143,7 +144,7 @@ def explain(persistence: FSSpecPersistence, url: str = "") -> Explanation:
     )
 
 
-def located(persistence: FSSpecPersistence, address: str, problems: list[str]) -> tuple[FSSpecPersistence, Location]:
+def located(persistence: Rooted, address: str, problems: list[str]) -> tuple[Rooted, Location]:
     """The persistence that speaks for an address, and where that is."""
     if is_local_path(address):
         return persistence, local(address)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
 from persistence_fsspec.capabilities import Capabilities
-from persistence_fsspec.store import ObjectInfo, OnError, Store, Writer
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Store, Upload, Writer
 
 _T = TypeVar("_T")
 BATCH: Final = 512
@@ -43,8 +43,10 @@ class Layer:
     def children(self, key: str) -> Iterator[ObjectInfo]:
         return self.inner.children(key)
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
-        return self.inner.find(key, on_error=on_error)
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return self.inner.find(key, on_error=on_error, links=links, folders=folders)
 
     def read(self, key: str, start: int | None = None, end: int | None = None, *, pin: ObjectInfo | None = None) -> bytes:
         return self.inner.read(key, start, end, pin=pin)
@@ -63,6 +65,21 @@ class Layer:
     ) -> Writer:
         return self.inner.writer(key, size=size, overwrite=overwrite, if_match=if_match, metadata=metadata)
 
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        return self.inner.upload(key, size=size, part_size=part_size, token=token, overwrite=overwrite, metadata=metadata)
+
+    def make_folder(self, key: str) -> None:
+        self.inner.make_folder(key)
+
     def append(self, key: str, data: bytes) -> None:
         self.inner.append(key, data)
 
@@ -77,6 +94,21 @@ class Layer:
 
     def delete_folder(self, key: str) -> None:
         self.inner.delete_folder(key)
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        return self.inner.part_digests(key, pin=pin)
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        return self.inner.versions(key)
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        return self.inner.snapshot(key)
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        return self.inner.leftovers(key, on_error=on_error)
+
+    def discard(self, leftover: Leftover) -> None:
+        self.inner.discard(leftover)
 
     def sign(self, key: str, seconds: int) -> str:
         return self.inner.sign(key, seconds)
@@ -108,6 +140,44 @@ class WriterLayer:
 
     def abort(self) -> None:
         self.inner.abort()
+
+
+class UploadLayer:
+    """Forwards everything to the upload it is around.
+
+    Args:
+        inner: That upload.
+    """
+
+    def __init__(self, inner: Upload) -> None:
+        self.inner = inner
+
+    @property
+    def token(self) -> str:
+        """See `Upload.token`; so for all that follow."""
+        return self.inner.token
+
+    @property
+    def part_size(self) -> int:
+        return self.inner.part_size
+
+    def parts(self) -> Sequence[Part]:
+        return self.inner.parts()
+
+    def send(self, number: int, data: bytes, crc32c: str) -> Part:
+        return self.inner.send(number, data, crc32c)
+
+    def read_back(self, part: Part) -> bytes | None:
+        return self.inner.read_back(part)
+
+    def commit(self, parts: Sequence[Part], crc32c: str) -> ObjectInfo:
+        return self.inner.commit(parts, crc32c)
+
+    def abort(self) -> None:
+        self.inner.abort()
+
+    def leave(self) -> None:
+        self.inner.leave()
 
 
 def taken(items: Iterator[_T], take: Callable[[Callable[[], None]], None], *, batch: int = BATCH) -> Iterator[_T]:

@@ -7,15 +7,15 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from persistence_fsspec.attempt import pause, require_going_on
 from persistence_fsspec.errors import ThrottledError
 from persistence_fsspec.events import emit
-from persistence_fsspec.layers.layer import Layer, WriterLayer, taken
+from persistence_fsspec.layers.layer import Layer, UploadLayer, WriterLayer, taken
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.store import ObjectInfo, OnError, Store, Writer
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Store, Upload, Writer
 
 _T = TypeVar("_T")
 _LOOK_SECONDS: Final = 0.5
@@ -61,8 +61,10 @@ class LimitLayer(Layer):
     def children(self, key: str) -> Iterator[ObjectInfo]:
         return taken(self.inner.children(key), self._one)
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
-        return taken(self.inner.find(key, on_error=on_error), self._one)
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return taken(self.inner.find(key, on_error=on_error, links=links, folders=folders), self._one)
 
     def read(self, key: str, start: int | None = None, end: int | None = None, *, pin: ObjectInfo | None = None) -> bytes:
         data = self._one(lambda: self.inner.read(key, start, end, pin=pin))
@@ -87,6 +89,23 @@ class LimitLayer(Layer):
             inner = self.inner.writer(key, size=size, overwrite=overwrite, if_match=if_match, metadata=metadata)
         return _LimitedWriter(inner, self)
 
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        with self.request():
+            inner = self.inner.upload(key, size=size, part_size=part_size, token=token, overwrite=overwrite, metadata=metadata)
+        return _LimitedUpload(inner, self)
+
+    def make_folder(self, key: str) -> None:
+        self._one(lambda: self.inner.make_folder(key))
+
     def append(self, key: str, data: bytes) -> None:
         with self.request(len(data)):
             self.inner.append(key, data)
@@ -102,6 +121,21 @@ class LimitLayer(Layer):
 
     def delete_folder(self, key: str) -> None:
         self._one(lambda: self.inner.delete_folder(key))
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        return self._one(lambda: self.inner.part_digests(key, pin=pin))
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        return taken(self.inner.versions(key), self._one)
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        return self._one(lambda: self.inner.snapshot(key))
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        return taken(self.inner.leftovers(key, on_error=on_error), self._one)
+
+    def discard(self, leftover: Leftover) -> None:
+        self._one(lambda: self.inner.discard(leftover))
 
     def sign(self, key: str, seconds: int) -> str:
         return self._one(lambda: self.inner.sign(key, seconds))
@@ -119,6 +153,28 @@ class _LimitedWriter(WriterLayer):
     def commit(self) -> ObjectInfo:
         with self._layer.request():
             return self.inner.commit()
+
+
+class _LimitedUpload(UploadLayer):
+    def __init__(self, inner: Upload, layer: LimitLayer) -> None:
+        super().__init__(inner)
+        self._layer = layer
+
+    def parts(self) -> Sequence[Part]:
+        with self._layer.request():
+            return self.inner.parts()
+
+    def send(self, number: int, data: bytes, crc32c: str) -> Part:
+        with self._layer.request(len(data)):
+            return self.inner.send(number, data, crc32c)
+
+    def read_back(self, part: Part) -> bytes | None:
+        with self._layer.request():
+            return self.inner.read_back(part)
+
+    def commit(self, parts: Sequence[Part], crc32c: str) -> ObjectInfo:
+        with self._layer.request():
+            return self.inner.commit(parts, crc32c)
 
 
 _all_slots: weakref.WeakSet[Slots] = weakref.WeakSet()

@@ -10,12 +10,14 @@ from typing import Any, NoReturn
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import UnsupportedPersistenceOp
 from persistence_fsspec.layers.layer import Layer
+from persistence_fsspec.store import Leftover
 
 
 def _refusing(operation: str) -> Callable[..., NoReturn]:
-    def refuse(self: Layer, key: str, *_: Any, **__: Any) -> NoReturn:
+    def refuse(self: Layer, what: str | Leftover, *_: Any, **__: Any) -> NoReturn:
+        url = self.url(what if isinstance(what, str) else what.key)
         raise UnsupportedPersistenceOp(
-            "is refused: Policy(read_only=True)", operation=operation, url=self.url(key), hint="Leave read_only out to write."
+            "is refused: Policy(read_only=True)", operation=operation, url=url, hint="Leave read_only out to write."
         )
 
     refuse.__name__ = operation
@@ -36,12 +38,19 @@ class ReadOnlyLayer(Layer):
             create=False,
             if_match=False,
             append="none",
+            parts="none",
+            versions="none" if self.inner.capabilities.versions == "copies" else self.inner.capabilities.versions,
+            attributes=(),
             copy=False,
             rename=False,
             metadata=False,
         )
 
     writer = _refusing("write")
+    upload = _refusing("write")
+    make_folder = _refusing("make folder")
+    snapshot = _refusing("snapshot")
+    discard = _refusing("delete")
     append = _refusing("append")
     copy = _refusing("copy")
     rename = _refusing("rename")

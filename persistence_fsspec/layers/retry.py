@@ -10,7 +10,7 @@ there (`append`), a rename knows what was at both names before, a deletion takes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -20,11 +20,11 @@ from persistence_fsspec.errors import (
     PersistenceError,
 )
 from persistence_fsspec.layers.append import Appending
-from persistence_fsspec.layers.layer import Layer, WriterLayer
+from persistence_fsspec.layers.layer import Layer, UploadLayer, WriterLayer
 from persistence_fsspec.layers.loop import Loop, Renew
 from persistence_fsspec.layers.resume import Resumed
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.store import ObjectInfo, OnError, Store, Writer
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Store, Upload, Writer
 
 _T = TypeVar("_T")
 
@@ -51,6 +51,11 @@ class RetryLayer(Layer):
         return self.repeated("read", key, lambda: self.inner.read(key, start, end, pin=pin))
 
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:
+        if pin is not None and self._is_one_piece(pin):
+            data = self.read(key, pin=pin)
+            if len(data) == pin.size:
+                yield data
+                return
         resumed = Resumed(self.inner, key, pin, self._policy.part_size)
         try:
             while (piece := self.repeated("read", key, resumed.next_piece)) is not None:
@@ -58,24 +63,31 @@ class RetryLayer(Layer):
         finally:
             resumed.close()
 
+    def _is_one_piece(self, pin: ObjectInfo) -> bool:
+        """Whether one request reads all of it, and only it: a stream costs several times as much as a small object."""
+        small = pin.size is not None and pin.size <= self._policy.part_size
+        return small and pin.version is not None and not pin.is_folder and self.capabilities.pin == "version"
+
     def sign(self, key: str, seconds: int) -> str:
         return self.repeated("sign", key, lambda: self.inner.sign(key, seconds))
 
     def children(self, key: str) -> Iterator[ObjectInfo]:
         return self._listed(key, lambda: self.inner.children(key))
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
         """A folder that could not be listed on the way is listed once more at the end."""
         missed: list[str] = []
 
         def begin() -> Iterator[ObjectInfo]:
             missed.clear()
-            return self.inner.find(key, on_error=lambda folder, _: missed.append(folder))
+            return self.inner.find(key, on_error=lambda folder, _: missed.append(folder), links=links, folders=folders)
 
         yield from self._listed(key, begin)
         for folder in missed:
             try:
-                yield from self.find(folder, on_error=on_error)
+                yield from self.find(folder, on_error=on_error, links=links, folders=folders)
             except PersistenceError as exc:
                 if on_error is None:
                     raise
@@ -144,6 +156,54 @@ class RetryLayer(Layer):
             return self.inner.writer(key, size=size, overwrite=overwrite, if_match=if_match, metadata=metadata)
 
         return _RetryingWriter(self, key, begin, self._policy.part_size)
+
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        options: dict[str, Any] = {"size": size, "part_size": part_size, "token": token}
+        options |= {"overwrite": overwrite, "metadata": metadata}
+        return _RetryingUpload(self, key, self.repeated("write", key, lambda: self.inner.upload(key, **options)))
+
+    def make_folder(self, key: str) -> None:
+        self.repeated("make folder", key, lambda: self.inner.make_folder(key))
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        return self.repeated("info", key, lambda: self.inner.part_digests(key, pin=pin))
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        return iter(self.repeated("list", key, lambda: list(self.inner.versions(key))))
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        return self.repeated("snapshot", key, lambda: self.inner.snapshot(key))
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        """A folder that could not be listed on the way is listed once more at the end."""
+        missed: dict[str, PersistenceError] = {}
+
+        def listed() -> list[Leftover]:
+            missed.clear()
+            return list(self.inner.leftovers(key, on_error=missed.__setitem__))
+
+        yield from self.repeated("list", key, listed)
+        for folder, failure in missed.items():
+            try:
+                if folder == key:  # its uploads, which are asked for last
+                    raise failure
+                yield from self.leftovers(folder, on_error=on_error)
+            except PersistenceError as exc:
+                if on_error is None:
+                    raise
+                on_error(folder, exc)
+
+    def discard(self, leftover: Leftover) -> None:
+        self.repeated("delete", leftover.key, lambda: self.inner.discard(leftover), done=_is_gone)
 
     # --- the loop ---
 
@@ -274,3 +334,23 @@ def _begun(entries: Iterator[ObjectInfo], last: str | None) -> Iterator[ObjectIn
         if last is None or entry.key > last:
             return chain([entry], entries)
     return iter(())
+
+
+class _RetryingUpload(UploadLayer):
+    """A part can be sent again; a commit knows its own object again."""
+
+    def __init__(self, layer: RetryLayer, key: str, inner: Upload) -> None:
+        super().__init__(inner)
+        self._layer, self._key = layer, key
+
+    def parts(self) -> Sequence[Part]:
+        return self._layer.repeated("write", self._key, self.inner.parts)
+
+    def send(self, number: int, data: bytes, crc32c: str) -> Part:
+        return self._layer.repeated("write", self._key, lambda: self.inner.send(number, data, crc32c))
+
+    def read_back(self, part: Part) -> bytes | None:
+        return self._layer.repeated("read back", self._key, lambda: self.inner.read_back(part))
+
+    def commit(self, parts: Sequence[Part], crc32c: str) -> ObjectInfo:
+        return self._layer.repeated("write", self._key, lambda: self.inner.commit(parts, crc32c))

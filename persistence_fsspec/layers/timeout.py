@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from persistence_fsspec.attempt import Attempt, cleaning_up
-from persistence_fsspec.layers.layer import BATCH, Layer, WriterLayer, taken
+from persistence_fsspec.layers.layer import BATCH, Layer, UploadLayer, WriterLayer, taken
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.store import ObjectInfo, OnError, Store, Writer
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Store, Upload, Writer
 
 _T = TypeVar("_T")
 
@@ -38,8 +38,10 @@ class TimeoutLayer(Layer):
     def children(self, key: str) -> Iterator[ObjectInfo]:
         return self._each(self.inner.children(key), factor=_SLOW)
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
-        return self._each(self.inner.find(key, on_error=on_error), factor=_SLOW)
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
+        return self._each(self.inner.find(key, on_error=on_error, links=links, folders=folders), factor=_SLOW)
 
     def read(self, key: str, start: int | None = None, end: int | None = None, *, pin: ObjectInfo | None = None) -> bytes:
         size = (pin.size or 0) if end is None and pin is not None else (end or 0)
@@ -67,6 +69,22 @@ class TimeoutLayer(Layer):
         inner = self._within(lambda: self.inner.writer(key, **options), attempt=attempt)  # type: ignore[arg-type]
         return _TimedWriter(inner, self._policy, attempt)
 
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        options = {"size": size, "part_size": part_size, "token": token, "overwrite": overwrite, "metadata": metadata}
+        return _TimedUpload(self._within(lambda: self.inner.upload(key, **options)), self)  # type: ignore[arg-type]
+
+    def make_folder(self, key: str) -> None:
+        self._within(lambda: self.inner.make_folder(key))
+
     def append(self, key: str, data: bytes) -> None:
         self._within(lambda: self.inner.append(key, data), size=len(data))
 
@@ -81,6 +99,21 @@ class TimeoutLayer(Layer):
 
     def delete_folder(self, key: str) -> None:
         self._within(lambda: self.inner.delete_folder(key))
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        return self._within(lambda: self.inner.part_digests(key, pin=pin))
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        return self._each(self.inner.versions(key), factor=_SLOW)
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        return self._within(lambda: self.inner.snapshot(key), factor=_SLOW)
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        return self._each(self.inner.leftovers(key, on_error=on_error), factor=_SLOW)
+
+    def discard(self, leftover: Leftover) -> None:
+        self._within(lambda: self.inner.discard(leftover))
 
     def sign(self, key: str, seconds: int) -> str:
         return self._within(lambda: self.inner.sign(key, seconds))
@@ -118,6 +151,30 @@ class _TimedWriter(WriterLayer):
             self._attempt = Attempt()  # the writer says whether it can be tried again
         with self._attempt.working(allowed_seconds(self._policy, self._written)):
             return self.inner.commit()
+
+    def abort(self) -> None:
+        with cleaning_up():
+            self.inner.abort()
+
+
+class _TimedUpload(UploadLayer):
+    """Each part is an attempt of its own."""
+
+    def __init__(self, inner: Upload, layer: TimeoutLayer) -> None:
+        super().__init__(inner)
+        self._layer = layer
+
+    def parts(self) -> Sequence[Part]:
+        return self._layer._within(self.inner.parts)
+
+    def send(self, number: int, data: bytes, crc32c: str) -> Part:
+        return self._layer._within(lambda: self.inner.send(number, data, crc32c), size=len(data))
+
+    def read_back(self, part: Part) -> bytes | None:
+        return self._layer._within(lambda: self.inner.read_back(part), size=part.size)
+
+    def commit(self, parts: Sequence[Part], crc32c: str) -> ObjectInfo:
+        return self._layer._within(lambda: self.inner.commit(parts, crc32c), factor=_SLOW)
 
     def abort(self) -> None:
         with cleaning_up():

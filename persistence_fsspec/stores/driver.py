@@ -163,10 +163,10 @@ class Driver:
         except (ObjectNotFoundError, StoreError, InvalidNameError, NotAFolderError, ConflictError):
             if self.habits.makes_parents and not renaming:  # HDFS makes folders for a new file, not for a new name
                 raise
-            self._make_folder(key.rpartition("/")[0])
+            self.make_folder(key.rpartition("/")[0])
         return act()
 
-    def _make_folder(self, key: str) -> None:
+    def make_folder(self, key: str) -> None:
         """Make a folder that is missing, or find the file that stands where it should be."""
         try:
             found = self.info(key)

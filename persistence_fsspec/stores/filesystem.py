@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from persistence_fsspec.capabilities import Capabilities
@@ -23,9 +24,15 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.store import ObjectInfo, OnError, Writer
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Upload, Writer
+from persistence_fsspec.stores import leftovers, snapshots
+from persistence_fsspec.stores.attributes import Attributes, attributes_of
 from persistence_fsspec.stores.driver import Driver
-from persistence_fsspec.stores.partial import is_leftover, is_reserved, partial_key
+from persistence_fsspec.stores.partial import is_leftover, is_reserved, notice, partial_key, reserved_part
+from persistence_fsspec.stores.staged_upload import StagedUpload
+from persistence_fsspec.stores.uploading import Layout, partial_named
+from persistence_fsspec.stores.uploads import ObjectUpload
+from persistence_fsspec.stores.walking import Walk
 from persistence_fsspec.stores.writers import ObjectWriter, StagedWriter
 
 _REWRITE_LIMIT: Final = 64 * 1024 * 1024
@@ -65,52 +72,30 @@ class FilesystemStore:
         found = False
         for entry in self._listed(key, self._driver.dialect.children):
             found = True
-            if not is_reserved(entry.key):
+            if is_reserved(entry.key):
+                notice(entry.key, lambda: entry, below=key)  # noqa: B023 - called at once
+            else:
                 yield entry
         if not found and self._driver.habits.empty_listing_is_doubtful and key and not self.info(key).is_folder:
             raise NotAFolderError("is a file", operation="list", url=self.url(key))
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
-        """List by the store's own flat listing, or walk."""
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
+        """List by the store's own flat listing, or walk. Where there is a flat listing, there are neither links nor folders."""
         if not self._driver.capabilities.flat:
-            yield from self._walk(key, on_error, outermost=True)
+            walk = Walk(self._driver, self.children, on_error, follow=links == "follow", folders=folders)
+            yield from walk.below(key)
             return
         empty = True
         for entry in self._listed(key, lambda fs, path: self._driver.dialect.find(fs, path) or iter(())):
-            if not is_reserved(entry.key):
+            if reserved_part(entry.key, key) is not None:
+                notice(entry.key, lambda: entry, below=key)  # noqa: B023 - called at once
+            else:
                 empty = False
                 yield entry
         if empty and key and not self.info(key).is_folder:
             raise NotAFolderError("is a file", operation="list", url=self.url(key))
-
-    def _walk(
-        self, key: str, on_error: OnError | None, *, above: tuple[str, ...] = (), outermost: bool = False
-    ) -> Iterator[ObjectInfo]:
-        """Depth first; links are followed, except to a folder that contains them."""
-        folders = []
-        try:
-            for entry in self.children(key):
-                if entry.is_folder:
-                    folders.append(entry)
-                else:
-                    yield entry
-        except PersistenceError as exc:
-            if on_error is None or outermost:
-                raise
-            on_error(key, exc)
-        for folder in folders:
-            path = self._driver.path(folder.key)
-            if folder.link:
-                try:
-                    path = self._driver.do("list", folder.key, self._driver.dialect.real_path)
-                except PersistenceError as exc:
-                    if on_error is None:
-                        raise
-                    on_error(folder.key, exc)
-                    continue
-                if path in above or path == self._driver.path(key):
-                    continue
-            yield from self._walk(folder.key, on_error, above=(*above, path))
 
     def _listed(self, key: str, listing: Callable[[Any, str], Iterator[ObjectInfo]]) -> Iterator[ObjectInfo]:
         with self._driver.call("list", key) as fs:
@@ -132,6 +117,7 @@ class FilesystemStore:
 
     def read(self, key: str, start: int | None = None, end: int | None = None, *, pin: ObjectInfo | None = None) -> bytes:
         """Read a range by one request."""
+        key, pin = snapshots.addressed(key, pin)
         if self._driver.habits.check_before_read and pin is None:
             self._driver.refuse_folder(key, "read")
         try:
@@ -139,7 +125,7 @@ class FilesystemStore:
                 data = self._driver.dialect.read(fs, self._driver.path(key), start, end, pin)
         except StoreError:
             # Many servers refuse a range that begins at or behind the end (HTTP 416, FTP 554); here it is empty.
-            if (start is None and end is None) or not self._is_behind(key, start or 0):
+            if (start is None and end is None) or not self._is_behind(key, start or 0, pin):
                 raise
             data = b""
         else:
@@ -156,12 +142,13 @@ class FilesystemStore:
         if size is not None and len(data) < min(size, end or size) - start:
             raise TruncatedError(f"{len(data)} bytes arrived of {size - start}", operation="read", url=self.url(key))
 
-    def _is_behind(self, key: str, position: int) -> bool:
-        found = self.info(key)
+    def _is_behind(self, key: str, position: int, pin: ObjectInfo | None) -> bool:
+        found = pin if pin is not None and pin.version_id else self.info(key)
         return not found.is_folder and found.size is not None and position >= found.size
 
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:
         """Read one version to its end."""
+        key, pin = snapshots.addressed(key, pin)
         if pin is None or pin.size is None or (pin.modified is None and not self._pinned(pin)):
             pin = self.info(key)
         if pin.is_folder:
@@ -219,7 +206,7 @@ class FilesystemStore:
         except ChangedDuringReadError:
             raise
         except (ConflictError, ObjectNotFoundError) as exc:
-            if pin is None or (isinstance(exc, ObjectNotFoundError) and not self._driver.exists(key)):
+            if pin is None or pin.version_id or (isinstance(exc, ObjectNotFoundError) and not self._driver.exists(key)):
                 raise
             raise ChangedDuringReadError(
                 "the object was replaced while it was being read", operation="read", url=self.url(key)
@@ -244,7 +231,48 @@ class FilesystemStore:
             return ObjectWriter(self._driver, key, size=size, create=not overwrite, if_match=if_match, metadata=metadata)
         if not overwrite and self._driver.exists(key):
             raise ObjectExistsError("exists already, and overwrite=False", operation="write", url=self.url(key))
-        return StagedWriter(self._driver, key, overwrite=overwrite, piece=self._policy.part_size)
+        attributes = self._attributes(key, metadata)
+        return StagedWriter(self._driver, key, overwrite=overwrite, piece=self._policy.part_size, attributes=attributes)
+
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Upload:
+        """Begin to write in parts, or take up what was begun, by the method this driver can do safely."""
+        with translated("write", self.url(key)):
+            if self._driver.capabilities.parts == "none":
+                raise UnsupportedPersistenceOp("this store takes no parts")
+            self._driver.refuse(key, writing=True)
+            self._require_write(overwrite=overwrite, if_match=None, metadata=metadata)
+            if self._driver.habits.stage == "object":
+                options: dict[str, Any] = {"size": size, "part_size": part_size, "token": token}
+                return ObjectUpload(self._driver, key, **options, overwrite=overwrite, metadata=metadata)
+            under = partial_named(key, token) if token else partial_key(key)
+            if not overwrite and self._driver.exists(key):
+                raise ObjectExistsError("exists already, and overwrite=False")
+            layout = Layout(size, part_size)
+            options = {"overwrite": overwrite, "taken_up": bool(token)}
+            return StagedUpload(self._driver, key, under, layout, attributes=self._attributes(key, metadata), **options)
+
+    def _attributes(self, key: str, metadata: Mapping[str, str] | None) -> Attributes:
+        """What a file is given besides its bytes; see `_require_write`."""
+        with translated("write", self.url(key)):
+            return attributes_of(metadata)
+
+    def make_folder(self, key: str) -> None:
+        """Make a folder, and those above it."""
+        with translated("make folder", self.url(key)):
+            if not self._driver.capabilities.folders:
+                raise UnsupportedPersistenceOp("this store has no folders, only names with slashes in them")
+            self._driver.refuse(key, writing=True)
+            self._require_write(overwrite=True, if_match=None, metadata=None)
+        self._driver.make_folder(key)
 
     def _require_write(self, *, overwrite: bool, if_match: str | None, metadata: Mapping[str, str] | None) -> None:
         can = self._driver.capabilities
@@ -262,7 +290,7 @@ class FilesystemStore:
             )
         if if_match is not None and not can.if_match:
             raise UnsupportedPersistenceOp("if_match cannot be kept here: this store has no conditional write")
-        if metadata and not can.metadata:
+        if metadata and not (can.metadata or set(metadata) <= set(can.attributes)):
             raise UnsupportedPersistenceOp("this store keeps no metadata")
 
     def append(self, key: str, data: bytes) -> None:
@@ -346,6 +374,45 @@ class FilesystemStore:
             for name in names:
                 self._driver.dialect.delete(fs, name)
             self._driver.dialect.delete_folder(fs, path)
+
+    # --- old versions ---
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        """The store's own, and copies."""
+        return iter(snapshots.of_driver(self._driver, key, self.children))
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        """The version that is there, where the store keeps it; else a copy."""
+        with translated("snapshot", self.url(key)):
+            self._require_write(overwrite=True, if_match=None, metadata=None)
+        return snapshots.take(self._driver, key, lambda pin: self.stream(key, pin=pin), self._policy.part_size)
+
+    # --- leftovers ---
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        """By one flat listing, or a walk; and what the store itself knows of uploads."""
+        one_folder = partial(self._listed, listing=self._driver.dialect.children)
+        if self._driver.capabilities.flat:
+            everything = partial(self._listed, listing=lambda fs, path: self._driver.dialect.find(fs, path) or iter(()))
+            yield from leftovers.in_flat_store(key, everything, one_folder)
+        else:
+            yield from leftovers.in_folders(key, one_folder, on_error)
+        try:
+            yield from leftovers.uploads(self._driver, key)
+        except PersistenceError as exc:  # it takes a right of its own
+            if on_error is None:
+                raise
+            on_error(key, exc)
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove one of them."""
+        with translated("delete", self.url(leftover.key)):
+            self._require_write(overwrite=True, if_match=None, metadata=None)
+        leftovers.discard(self._driver, leftover, partial(self._listed, listing=self._driver.dialect.children))
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> Sequence[Part]:
+        """Ask the driver, where objects are made of parts."""
+        return self._driver.do("info", key, lambda fs, path: self._driver.dialect.part_digests(fs, path, pin))
 
     def sign(self, key: str, seconds: int) -> str:
         """Ask the driver for a signed URL."""

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
+from persistence_fsspec.attempt import progressed
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ChangedDuringReadError,
-    InvalidNameError,
     IsAFolderError,
-    NotAFolderError,
-    ObjectExistsError,
     PermissionDeniedError,
     PersistenceError,
-    StoreError,
     UnsupportedPersistenceOp,
 )
-from persistence_fsspec.foreign import translated
-from persistence_fsspec.location import Location, local_path
+from persistence_fsspec.location import local_path
 from persistence_fsspec.policy import Policy
-from persistence_fsspec.store import ObjectInfo, OnError
-from persistence_fsspec.stores.partial import is_leftover, is_reserved, partial_key, refuse_reserved
+from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part
+from persistence_fsspec.stores import leftovers, snapshots
+from persistence_fsspec.stores.attributes import as_metadata, attributes_of
+from persistence_fsspec.stores.local_files import (
+    Translated,
+    info_of,
+    open_regular,
+    path_of,
+    url_of,
+    version_of,
+)
+from persistence_fsspec.stores.local_upload import LocalUpload
+from persistence_fsspec.stores.local_writer import LocalWriter, Staging, make_parents
+from persistence_fsspec.stores.partial import is_leftover, is_reserved, notice, partial_key, refuse_reserved
+from persistence_fsspec.stores.uploading import Layout, partial_named
 
 _CASE_SENSITIVE: Final = sys.platform not in {"darwin", "win32"}
 
@@ -38,6 +44,9 @@ _CAPABILITIES: Final = Capabilities(
     driver="local",
     publish="atomic",
     create=True,
+    parts="any" if hasattr(os, "pwrite") else "none",
+    versions="copies",
+    attributes=("mode", "mtime"),
     append="native",
     rename=True,  # but no copy: its bytes would pass through us as well, only unverified
     pin="weak",
@@ -45,6 +54,7 @@ _CAPABILITIES: Final = Capabilities(
     max_name_bytes=255,
     threads="shared",
     own_timeout=True,
+    at_hand=True,
 )
 
 
@@ -67,69 +77,84 @@ class LocalStore:
 
     def url(self, key: str) -> str:
         """``file:///…``."""
-        return str(Location("file", "file://", key))
+        return url_of(key)
 
     def info(self, key: str) -> ObjectInfo:
         """Follow symbolic links; a dangling one is not found."""
-        with self._translated("info", key):
-            path = local_path(key)
-            return replace(_info(key, os.stat(path)), link=path.is_symlink())
+        with Translated("info", key):
+            path = path_of(key)
+            found, link = os.stat(path), os.path.islink(path)
+            told = info_of(key, found, link=link)
+            return told if told.is_folder else replace(told, metadata=as_metadata(found.st_mode, found.st_mtime_ns))
 
     def children(self, key: str) -> Iterator[ObjectInfo]:
         """List one folder, sorted by name."""
-        with self._translated("list", key):
-            entries = sorted(os.scandir(local_path(key)), key=lambda entry: entry.name)
+        with Translated("list", key):
+            entries = sorted(os.scandir(path_of(key)), key=lambda entry: entry.name)
         for entry in entries:
-            if is_reserved(entry.name):
-                continue
             child = f"{key}/{entry.name}" if key else entry.name
+            if is_reserved(entry.name):
+                with contextlib.suppress(OSError):  # it may be finished, and gone, by now
+                    notice(child, lambda: info_of(child, entry.stat()), below=key)  # noqa: B023 - called at once
+                continue
             link = entry.is_symlink()
             try:
-                yield replace(_info(child, entry.stat()), link=link)
+                yield info_of(child, entry.stat(), link=link)
             except OSError:
                 if link:  # dangling, or in a circle: it is there, and whoever needs its content must hear of it
                     yield ObjectInfo(key=child, link=True)
 
-    def find(self, key: str, *, on_error: OnError | None = None) -> Iterator[ObjectInfo]:
+    def find(
+        self, key: str, *, on_error: OnError | None = None, links: Links = "follow", folders: bool = False
+    ) -> Iterator[ObjectInfo]:
         """Walk depth first. Links to folders are followed, except into a folder that contains them."""
-        return self._walk(key, on_error, ancestors=())
+        return self._walk(key, on_error, (), follow=links == "follow", folders=folders)
 
-    def _walk(self, key: str, on_error: OnError | None, ancestors: tuple[tuple[int, int], ...]) -> Iterator[ObjectInfo]:
+    def _walk(
+        self, key: str, on_error: OnError | None, above: tuple[tuple[int, int], ...], *, follow: bool, folders: bool
+    ) -> Iterator[ObjectInfo]:
         try:
-            with self._translated("list", key):
-                folder = os.stat(local_path(key))
+            with Translated("list", key):
+                folder = os.stat(path_of(key))
                 entries = list(self.children(key))
         except PersistenceError as exc:
-            if on_error is None or not ancestors:
+            if on_error is None or not above:
                 raise
             on_error(key, exc)
             return
         identity = (folder.st_dev, folder.st_ino)
-        if identity in ancestors:
+        if identity in above:
             return
         for entry in entries:
-            if entry.is_folder:
-                yield from self._walk(entry.key, on_error, (*ancestors, identity))
+            if entry.is_folder and (follow or not entry.link):
+                yield from self._walk(entry.key, on_error, (*above, identity), follow=follow, folders=folders)
             else:
                 yield entry
+        if folders and above and not entries:
+            yield info_of(key, folder, link=os.path.islink(path_of(key)))
 
     def read(self, key: str, start: int | None = None, end: int | None = None, *, pin: ObjectInfo | None = None) -> bytes:
         """Read a range."""
-        with self._translated("read", key), _open_regular(key) as file:
-            self._check_pin(key, pin, os.fstat(file.fileno()))
-            size = os.fstat(file.fileno()).st_size
-            first, last, _ = slice(start, end).indices(size)
-            file.seek(first)
-            return file.read(max(0, last - first))
+        key, pin = snapshots.addressed(key, pin)
+        with Translated("read", key), self._opened(key) as descriptor:
+            found = os.fstat(descriptor)
+            self._check_pin(key, pin, found)
+            if start is None and end is None:
+                return _joined(_pieces(descriptor, found.st_size, found.st_size or self._policy.part_size))
+            first, last, _ = slice(start, end).indices(found.st_size)
+            if first >= last:
+                return b""
+            os.lseek(descriptor, first, os.SEEK_SET)
+            return _joined(_pieces(descriptor, last - first, last - first))
 
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:
         """Read one open file to its end; it must be the same at the end as at the beginning."""
-        with self._translated("read", key), _open_regular(key) as file:
-            before = os.fstat(file.fileno())
+        key, pin = snapshots.addressed(key, pin)
+        with Translated("read", key), self._opened(key) as descriptor:
+            before = os.fstat(descriptor)
             self._check_pin(key, pin, before)
-            while data := file.read(self._policy.part_size):
-                yield data
-            after = os.fstat(file.fileno())
+            yield from _pieces(descriptor, before.st_size, self._policy.part_size)
+            after = os.fstat(descriptor)
             if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
                 raise ChangedDuringReadError("the file was written to while it was being read")
 
@@ -143,23 +168,52 @@ class LocalStore:
         metadata: Mapping[str, str] | None = None,
     ) -> LocalWriter:
         """Write beside the target, then rename."""
-        if if_match is not None or metadata:
-            raise UnsupportedPersistenceOp(
-                "local files have neither conditional replacement nor metadata", operation="write", url=self.url(key)
-            )
-        with self._translated("write", key):
-            refuse_reserved(key)
-            self._make_ready()
-            return LocalWriter(self, key, overwrite=overwrite, fsync=self._policy.fsync, piece=self._policy.part_size)
+        with Translated("write", key):
+            self._refuse(key, if_match)
+            return LocalWriter(self._staging(key, partial_key(key), overwrite, metadata), self._policy.part_size)
+
+    def upload(
+        self,
+        key: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        overwrite: bool = True,
+        metadata: Mapping[str, str] | None = None,
+    ) -> LocalUpload:
+        """Fill a partial file of the full size, part by part."""
+        with Translated("write", key):
+            self._refuse(key)
+            partial = partial_named(key, token) if token else partial_key(key)
+            staging = self._staging(key, partial, overwrite, metadata)
+            return LocalUpload(staging, Layout(size, part_size), taken_up=bool(token))
+
+    def _refuse(self, key: str, if_match: str | None = None) -> None:
+        """What cannot be written; else the embedded default's folder is there from now on."""
+        if if_match is not None:
+            raise UnsupportedPersistenceOp("local files have no conditional replacement")
+        refuse_reserved(key)
+        self._make_ready()
+
+    def _staging(self, key: str, partial: str, overwrite: bool, metadata: Mapping[str, str] | None) -> Staging:  # noqa: FBT001
+        attributes = attributes_of(metadata)
+        return Staging(key, partial, overwrite=overwrite, fsync=self._policy.fsync, attributes=attributes)
+
+    def make_folder(self, key: str) -> None:
+        """With the folders above it."""
+        with Translated("make folder", key):
+            self._refuse(key)
+            make_parents(f"{path_of(key)}/")
 
     def append(self, key: str, data: bytes) -> None:
         """One appending write."""
-        with self._translated("append", key):
+        with Translated("append", key):
             refuse_reserved(key)
             self._make_ready()
-            path = local_path(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
+            path = path_of(key)
+            make_parents(path)
+            with open(path, "ab") as file:
                 file.write(data)
 
     def copy(self, source: str, target: str) -> None:
@@ -174,21 +228,19 @@ class LocalStore:
 
     def rename(self, source: str, target: str) -> None:
         """Atomic on one device; across devices a copy, then the deletion."""
-        with self._translated("rename", source):
+        with Translated("rename", source):
             refuse_reserved(target)
-            path = local_path(target)
-            _refuse_folder(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and os.path.samefile(local_path(source), path):
+            begin, end = path_of(source), path_of(target)
+            if os.path.isdir(end):
+                raise IsAFolderError("a folder stands there")
+            make_parents(end)
+            if os.path.exists(end) and os.path.samefile(begin, end):
                 # Two names of one file: the system would leave both. One name is no second one to give up.
-                if (
-                    os.path.realpath(local_path(source).parent) != os.path.realpath(path.parent)
-                    or path.name != local_path(source).name
-                ):
-                    local_path(source).unlink()
+                if _place(begin) != _place(end):
+                    os.unlink(begin)
                 return
             try:
-                os.replace(local_path(source), path)
+                os.replace(begin, end)
             except OSError as exc:
                 if exc.errno != errno.EXDEV:
                     raise
@@ -197,7 +249,7 @@ class LocalStore:
 
     def delete(self, key: str) -> None:
         """Delete a file or a link, never what a link leads to."""
-        with self._translated("delete", key):
+        with Translated("delete", key):
             path = local_path(key)
             if path.is_dir() and not path.is_symlink():
                 raise IsAFolderError("is a folder")
@@ -205,13 +257,66 @@ class LocalStore:
 
     def delete_folder(self, key: str) -> None:
         """Delete an empty folder, and what unfinished writes left in it."""
-        with self._translated("delete", key):
+        with Translated("delete", key):
             folder = local_path(key)
             names = os.listdir(folder)
             if all(is_leftover(name) for name in names):
                 for name in names:
                     (folder / name).unlink(missing_ok=True)
             folder.rmdir()
+
+    def part_digests(self, key: str, *, pin: ObjectInfo) -> tuple[Part, ...]:  # noqa: ARG002 - the interface's
+        """Nobody knows: files are bytes and nothing else."""
+        return ()
+
+    def versions(self, key: str) -> Iterator[ObjectInfo]:
+        """The copies."""
+        found = snapshots.copies(key, self.children)
+        if not found and self.info(key).is_folder:
+            raise IsAFolderError("is a folder", operation="list", url=self.url(key))
+        return iter(found)
+
+    def snapshot(self, key: str) -> ObjectInfo:
+        """A copy with the same mode and time."""
+        before = self.info(key)
+        with Translated("snapshot", key):
+            if before.is_folder:
+                raise IsAFolderError("is a folder")
+            version_id = snapshots.fresh_id()
+            copy = snapshots.copy_key(key, version_id)
+            staging = self._staging(copy, partial_key(copy), True, before.metadata)  # noqa: FBT003
+            writer = LocalWriter(staging, self._policy.part_size)
+            try:
+                os.chmod(staging.partial, int(before.metadata["mode"], 8))  # nobody else reads it while it is written, either
+                for piece in self.stream(key, pin=before):
+                    writer.write(piece)
+                    progressed()
+                return replace(writer.commit(), key=key, version_id=version_id)
+            finally:
+                writer.abort()
+
+    def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
+        """By a walk that follows no links."""
+        return leftovers.in_folders(key, self._everything, on_error)
+
+    def _everything(self, key: str) -> Iterator[ObjectInfo]:
+        with Translated("list", key):
+            entries = list(os.scandir(local_path(key)))
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                child = f"{key}/{entry.name}" if key else entry.name
+                yield info_of(child, entry.stat(follow_symlinks=False), link=entry.is_symlink())
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove one of them; here, nothing ever waits aside."""
+        with Translated("delete", leftover.key):
+            leftovers.require_ours(leftover)
+            if leftover.kind == "aside":
+                raise leftovers.only_copy(leftover.key)
+            local_path(leftover.key).unlink(missing_ok=True)
+            for folder in leftovers.kept_folders(leftover.key):
+                with contextlib.suppress(OSError):
+                    local_path(folder).rmdir()
 
     def sign(self, key: str, seconds: int) -> str:  # noqa: ARG002 - the interface's
         """Local files have no such URL."""
@@ -231,143 +336,37 @@ class LocalStore:
         if not ignore.exists():
             ignore.write_text("*\n", encoding="ascii")
 
-    @contextlib.contextmanager
-    def _translated(self, operation: str, key: str) -> Iterator[None]:
-        with translated(operation, lambda: self.url(key)):
-            try:
-                yield
-            except ValueError as exc:
-                if "null" in str(exc):
-                    raise InvalidNameError("a name cannot contain NUL") from exc
-                raise
-
     def _check_pin(self, key: str, pin: ObjectInfo | None, found: os.stat_result) -> None:
-        if pin is not None and not pin.same_content(_info(key, found)):
+        if pin is None:
+            return
+        same = pin.version == version_of(found) if pin.version is not None else pin.same_content(info_of(key, found))
+        if not same:
             raise ChangedDuringReadError("the file was replaced since it was looked at")
 
-
-def _version(found: os.stat_result) -> str:
-    return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
-
-
-def _info(key: str, found: os.stat_result) -> ObjectInfo:
-    modified = datetime.fromtimestamp(found.st_mtime, tz=timezone.utc)
-    if stat.S_ISDIR(found.st_mode):
-        return ObjectInfo(key=key, kind="folder", modified=modified)
-    size = found.st_size if stat.S_ISREG(found.st_mode) else None
-    return ObjectInfo(key=key, size=size, modified=modified, version=_version(found))
-
-
-def _open_regular(key: str) -> io.FileIO:
-    path = local_path(key)
-    # Opening a pipe or a device could wait for ever.
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsAFolderError("is a folder")
-    if not stat.S_ISREG(mode):
-        raise StoreError("is not a regular file (a pipe, socket or device)")
-    return io.FileIO(path)
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise IsAFolderError("a folder stands there")
-
-
-class LocalWriter:
-    """A partial file beside its target."""
-
-    def __init__(self, store: LocalStore, key: str, *, overwrite: bool, fsync: bool, piece: int) -> None:
-        self._store, self._key, self._overwrite, self._fsync, self._piece = store, key, overwrite, fsync, piece
-        self._target = local_path(key)
-        _refuse_folder(self._target)
-        if not overwrite and os.path.lexists(self._target):
-            raise ObjectExistsError("exists already, and overwrite=False")
+    @contextlib.contextmanager
+    def _opened(self, key: str) -> Iterator[int]:
+        descriptor = open_regular(path_of(key))
         try:
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as exc:
-            raise NotAFolderError(f"{self._target.parent} is a file") from exc
-        partial = local_path(partial_key(key))
-        try:
-            self.raw = io.FileIO(os.fspath(partial), "xb")
-        except OSError as exc:
-            exc.filename = str(self._target)  # the name the caller knows
-            raise
-        self._partial: Path | None = partial
-        self._whole = True
-
-    def write(self, data: bytes) -> None:
-        """Append to the partial file."""
-        view = memoryview(data)
-        complete, self._whole = self._whole, False
-        with self._store._translated("write", self._key):
-            while view:
-                view = view[self.raw.write(view) :]
-        self._whole = complete
-
-    @property
-    def restartable(self) -> bool:
-        """What fails on this machine fails again."""
-        return False
-
-    def read_back(self) -> Iterator[bytes]:
-        """Read the partial file."""
-        with self._store._translated("read back", self._key), io.FileIO(os.fspath(self.raw.name)) as file:
-            while data := file.read(self._piece):
-                yield data
-
-    def commit(self) -> ObjectInfo:
-        """Rename onto the target, or link to it where it must not exist."""
-        try:
-            with self._store._translated("write", self._key):
-                if not self._whole:
-                    raise StoreError("an earlier write failed, so this file can no longer be written whole")
-                self._finish()
-                return _info(self._key, os.stat(self._target))
+            yield descriptor
         finally:
-            self.abort()
-
-    def _finish(self) -> None:
-        partial = self.raw.name
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(partial, stat.S_IMODE(os.stat(self._target).st_mode))  # a replacement keeps its mode
-        if self._fsync:
-            os.fsync(self.raw.fileno())
-        self.raw.close()
-        if self._overwrite:
-            _refuse_folder(self._target)
-            os.replace(partial, self._target)
-            self._partial = None
-        else:
-            # link() refuses an existing name atomically and shows a complete file; rename() would replace it.
-            _link(partial, self._target)
-        if self._fsync:
-            _fsync_folder(self._target.parent)
-
-    def abort(self) -> None:
-        """Remove the partial file."""
-        self.raw.close()
-        partial, self._partial = self._partial, None
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-
-    def __del__(self) -> None:
-        if hasattr(self, "raw"):
-            self.abort()
+            os.close(descriptor)
 
 
-def _link(source: os.PathLike[str] | str, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError as exc:
-        if exc.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise
-        raise UnsupportedPersistenceOp("overwrite=False needs hard links, which this file system does not have") from exc
+def _pieces(descriptor: int, size: int, piece: int) -> Iterator[bytes]:
+    """So many bytes from here, as long as there are any; all there are, of a file that claims to be empty, as some in /proc do."""
+    left = size or sys.maxsize
+    while left > 0 and (data := os.read(descriptor, min(piece, left))):
+        yield data
+        left -= len(data)
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _joined(pieces: Iterator[bytes]) -> bytes:
+    """One piece, as is usual, is not copied."""
+    found = list(pieces)
+    return found[0] if len(found) == 1 else b"".join(found)
+
+
+def _place(path: str) -> tuple[str, str]:
+    """The folder, through all links, and the name in it."""
+    folder, name = os.path.split(path)
+    return os.path.realpath(folder), name

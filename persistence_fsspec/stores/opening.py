@@ -36,6 +36,7 @@ from persistence_fsspec.redaction import protect_login, protect_logins, protect_
 from persistence_fsspec.secret import SecretReference
 from persistence_fsspec.sensitive import protect_filesystem
 from persistence_fsspec.store import Store
+from persistence_fsspec.stores.accelerated import faster_dialect_for
 from persistence_fsspec.stores.connections import Connections
 from persistence_fsspec.stores.dialects import Dialect, dialect_for
 from persistence_fsspec.stores.driver import Driver
@@ -153,7 +154,8 @@ def _build(location: Location, options: Options, policy: Policy, filesystem: Any
     capabilities, habits = known
     if driver == "unknown":
         known = (_unknown(cls, capabilities), habits)
-    dialect = dialect_for(driver)
+    # An instance that somebody made is spoken to in no other way than through itself.
+    dialect = faster_dialect_for(driver, policy) if filesystem is None else dialect_for(driver)
     dialect.query = location.query
     if not by_factory:
         supply.defaults = habits.options

@@ -45,6 +45,9 @@ class Habits:
     heals: bool = True
     """An instance works again after its connection broke; otherwise it is replaced."""
 
+    rename_keeps_info: bool = False
+    """A renamed file has the size and time it had before, so that nobody needs to ask."""
+
     replace_onto_folder: bool = False
     """Renaming onto a folder would replace the folder, so the type is checked first."""
 
@@ -152,6 +155,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("negative-start", "*", "normalised", "a negative start fails on five drivers", "ranges are counted from the beginning before the driver sees them"),
     _quirk("range-behind-the-end", "s3fs gcsfs adlfs ftp sshfs http *", "normalised", "a range that begins at or behind the end is HTTP 416, FTP 554, or an OverflowError", "it is empty, as a slice is"),
     _quirk("surrogates", "*", "refused", "a name that is no valid Unicode raises deep inside, or is stored altered", "it is an `InvalidNameError` beforehand, except on local and memory"),
+    _quirk("kept-as-copies", "*", "declared", "no driver keeps what is replaced, or says whether the store does", "a snapshot is a copy in a hidden folder beside the object", versions="copies"),
     _quirk("checksum-is-a-guess", "*", "normalised", "`fs.checksum` hashes the listing, not the content", "it is not used; digests come from what the store itself computed"),
     _quirk("drivers-own-retries", "s3fs gcsfs adlfs webdav smb pyarrow", "normalised", "a read that a server refuses with 503 is sent 5 times by s3fs (10 times when it resets), 6 times within a minute and a half by gcsfs, 4 times by adlfs, 3 times by webdav4; connecting is tried 5 times by smb", "one try each, by `config_kwargs` and `fs.retries`, the function inside gcsfs' own retries, `retry_total=0`, `retry=False`, `register_session_retries=0`; an instance that the caller made keeps its own, as he may use it elsewhere"),
     _quirk("aiohttp-sends-twice", "s3fs gcsfs adlfs http", "normalised", "when a connection breaks, also after the reply was lost, aiohttp sends GET, HEAD, PUT and DELETE once more: an exclusive write meets its own object, a deletion finds nothing", "each session is told to send once; an instance that the caller made keeps its habits"),
@@ -169,6 +173,8 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("s3-pin", "s3fs", "normalised", "ranged reads carry no If-Match, `cat_file(IfMatch=)` is a TypeError, `open()` pins on some servers and is a TypeError on others", "reads go through `call_s3('get_object', IfMatch=)`", pin="version"),
     _quirk("s3-digest", "s3fs", "declared", "the ETag is the MD5 of a single PUT, and something else after parts or KMS", "32 hex digits count as MD5; a mismatch is settled by reading once more", digest="md5", metadata=True),
     _quirk("s3-empty-range", "s3fs", "normalised", "`cat_file(path, start=0)` of an empty object is 416", "no range is asked from the beginning to the end"),
+    _quirk("own-versions", "s3fs gcsfs adlfs", "normalised", "versions are only listed and read with `version_aware=True`, and then a `#` or `?` in a name is taken for one; azurite answers with the present content whatever is asked", "they are listed and read by single calls; where one outlives its replacement, it is the snapshot"),
+    _quirk("s3-unfinished-uploads", "s3fs", "normalised", "`clear_multipart_uploads` removes those of everybody", "they are listed, and removed one by one"),
     _quirk("s3-append", "s3fs", "normalised", "`open('ab')` is not safe against a second writer", "read, extend and replace, on condition of the ETag", append="rewrite"),
     _quirk("s3-delete-missing", "s3fs hdfs-native webhdfs", "normalised", "`rm_file` of a missing object returns None", "the object is looked at before it is deleted", check_before_delete=True),
     _quirk("s3-version-suffix", "s3fs", "refused", "everything from `?versionId=` on is cut off a name, so another object is hit", "such names are refused", refused=r"\?versionId="),
@@ -176,17 +182,22 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("s3-bulk-delete", "s3fs", "normalised", "`rm` of many keys reports no failure of a single one", "keys are deleted one by one, each with its answer"),
     _quirk("s3-timeout", "s3fs", "declared", "a silent server is given up after some retries", "said in the capabilities", own_timeout=True),
     _quirk("s3-unfinished-upload", "s3fs", "declared", "a killed writer leaves an unfinished multipart upload; `clear_multipart_uploads` removes those of others too", "an aborted write removes its own upload and no other"),
+    _quirk("s3-parts", "s3fs", "normalised", "some servers pass over checksums (Ceph 16), some say they compare them and do not (moto), and with KMS an ETag is no MD5; an upload in parts may overwrite whatever is there", "an upload asks for a CRC32C of the whole object, tries once whether the server repeats that of a part, and else sends and compares MD5; overwrite=False is refused", parts="any", part_size_min=5 * 1024 * 1024, parts_max=10_000, attributes=("mode", "mtime")),
+    _quirk("s3-part-copies", "s3fs", "normalised", "a part is copied on its way into the socket, and read once more for its signature: 2.3 s of one core and twice the memory for a GiB, against 0.7 s", "the client words and signs the request, for a body that its checksum vouches for, and http.client sends it; not through proxies, nor where somebody listens to the client"),
+    _quirk("s3-composite-digest", "s3fs", "normalised", "with parts by other tools, ChecksumCRC32C may be one of the parts' checksums", "only what is called FULL_OBJECT, or of a single PUT, counts as a digest"),
     _quirk("gcs-create", "gcsfs", "normalised", "`open('xb')` overwrites", "an exclusive write is `pipe_file(mode='create')`", create=True),
     _quirk("gcs-append", "gcsfs", "refused", "`open('ab')` overwrites", "append is refused", append="none"),
     _quirk("gcs-pin", "gcsfs", "normalised", "the generation names a version; If-generation on reads is not enforced everywhere", "reads name the generation in the URL", pin="version", digest="md5", metadata=True),
     _quirk("gcs-emulator-probe", "gcsfs", "normalised", "with an endpoint of one's own, a gRPC probe waits 60 s per call", "the probe is switched off when an endpoint is given, instance by instance"),
     _quirk("gcs-headers", "gcsfs", "translated", "its errors keep no headers, so no Retry-After; a 502 becomes a ProxyError, and a 503 whose text holds `invalid` a ValueError", "the session raises aiohttp's own error for 408, 429 and 5xx"),
+    _quirk("gcs-parts", "gcsfs", "normalised", "a resumable upload takes one chunk after the other, and its session is a secret", "parts are objects under reserved names, compared by the CRC32C in each answer, composed by generation, 32 at a time, and deleted; whoever may not delete leaves them behind", parts="any", parts_max=10_000, attributes=("mode", "mtime")),
     _quirk("abfs-body", "adlfs", "declared", "a body that breaks off is asked for three times by the client, a second apart, and no option changes that", "these tries count as one"),
     _quirk("endless-wait", "gcsfs adlfs hdfs-native pyarrow webhdfs", "declared", "a silent server is waited for without end", "said in the capabilities", own_timeout=False),
     _quirk("abfs-commit", "adlfs", "normalised", "`autocommit=False` is ignored: a transaction is visible inside and published after an exception; a forgotten file publishes what it holds when it is collected; older clients name blocks by their offset, so two writers of one blob mix; metadata make `pipe_file` a TypeError", "the client's own calls: nothing but the last one of `commit` lists the blocks, whose names are random", create=True),
     _quirk("abfs-append", "adlfs", "refused", "append raises on block blobs", "append is refused", append="none"),
     _quirk("abfs-pin", "adlfs", "normalised", "the driver has no conditional read; the ETag is quoted", "reads go through `download_blob(etag=...)` of the client", pin="version", metadata=True),
     _quirk("abfs-digest", "adlfs", "declared", "content_md5 is a bytearray, and missing for blobs written in blocks", "used where present", digest="md5"),
+    _quirk("abfs-parts", "adlfs", "normalised", "blocks that wait are forgotten when somebody else writes the blob, cannot be removed, and must have names of one length", "names of blocks tell upload, number and CRC32C, each block carries its MD5, and the digests are kept in metadata that callers do not see", parts="any", parts_max=50_000, attributes=("mode", "mtime")),
     _quirk("abfs-names", "adlfs", "refused", "adlfs drops newline, tab and a final `?` or `#` from names, so two names become one; the service takes a backslash for a slash, drops dots at the end of a part, and allows no control characters", "names go to the client as they are; those that the service alters are refused", refused=r"[\x00-\x1f\\]|\.(/|$)"),
     _quirk("abfs-errors", "adlfs", "translated", "a missing container and a refused key raise Azure's own errors, which are no OSError", "the table knows them"),
     _quirk("lakefs-publish", "lakefs", "declared", "`mode='create'` is a check on the client; append is not implemented", "overwrite=False and append are refused", threads="shared"),
@@ -195,6 +206,7 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("ftp-publish", "ftp", "normalised", "bytes are visible under the name at once, and a broken write loses the old file", "a partial name, then RNFR/RNTO, which replaces", publish="atomic", rename=True),
     _quirk("ftp-create", "ftp", "refused", "`mode='create'` checks, then writes: up to 8 of 8 win; `open('xb')` overwrites", "overwrite=False is refused", create=False),
     _quirk("ftp-append", "ftp", "normalised", "`open('ab')` keeps only the new bytes", "APPE, through the client", append="native"),
+    _quirk("ftp-parts", "ftp", "normalised", "nothing of a broken upload is ever sent again in parts, though what arrived stays", "each part is one APPE, and SIZE tells where the next one begins", parts="ordered"),
     _quirk("ftp-errors", "ftp", "translated", "every failed read is a FileNotFoundError; the rest are ftplib errors", "reads go through the client; the words after 550 decide, and in doubt the folder is listed"),
     _quirk("ftp-list-fallback", "ftp", "normalised", "without MLSD, a missing folder lists as empty and times lack the year", "an empty listing is checked; such times are not used", empty_listing_is_doubtful=True, pin="weak"),
     _quirk("ftp-names", "ftp", "refused", "a newline ends the command; without MLSD leading white space is lost in the listing; a URL inside a name is taken apart", "such names are refused", refused=r"[\r\n]|://", refused_in_writes=r"(^|/)\s", max_name_bytes=255),
@@ -213,6 +225,10 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("paramiko-nagle", "paramiko", "normalised", "4 MiB take 3.8 s: each write waits for its answer, on a socket that collects small packets", "TCP_NODELAY and pipelined writes"),
     _quirk("paramiko-errors", "paramiko", "translated", "credentials, broken connections and failures raise SSHException or OSError('Failure') without errno", "the table knows them"),
     _quirk("ssh-append", "paramiko sshfs smb hdfs-native pyarrow memory", "declared", "append works", "it is used", append="native"),
+    _quirk("ssh-parts", "paramiko sshfs", "normalised", "`open('ab')` of sshfs sends blocks in parallel, whose order is the server's; broken uploads begin anew", "each part is written to its place, its end once all in front of it is there", parts="ordered"),
+    _quirk("paramiko-lost-answers", "paramiko", "normalised", "closing a file drops the answers to its last pipelined writes: a block that was refused leaves a hole", "each answer is heard before the file is closed"),
+    _quirk("ssh-attributes", "paramiko sshfs", "normalised", "mode and time of a file cannot be given by any call of the driver's", "SETSTAT, through the client, before the file gets its name; times are whole seconds", attributes=("mode", "mtime")),
+    _quirk("rename-keeps-info", "ftp paramiko sshfs", "declared", "renaming keeps size and time", "a file is looked at once, before it gets its name", rename_keeps_info=True),
     _quirk("ssh-heal", "paramiko sshfs smb", "normalised", "an instance never works again after its connection broke", "it is replaced", heals=False),
     _quirk("ssh-names", "paramiko sshfs", "refused", "a URL inside a name is taken apart", "such names are refused", refused=r"://", max_name_bytes=255),
     _quirk("second-granular-times", "paramiko sshfs pyarrow", "declared", "an equal-sized rewrite within a second changes nothing that can be seen", "the pin is called weak: size and time, before and after", pin="weak"),
@@ -253,13 +269,13 @@ QUIRKS: Final[tuple[Quirk, ...]] = (
     _quirk("webhdfs-read-folder", "webhdfs http", "normalised", "reading a folder gives b'' or the index page", "the type is looked at first", check_before_read=True),
     _quirk("webhdfs-names", "webhdfs", "refused", "`:` and percent signs are refused or decoded; decomposed Unicode cannot be written", "such names are refused", refused=r"[:%]|[\u0300-\u036f]", max_name_bytes=255),
     # --- http -----------------------------------------------------------------------------------------------------
-    _quirk("http-read-only", "http archive reference", "declared", "there is nothing to write to", "writing is refused", write=False, publish="none", makes_parents=True),
+    _quirk("http-read-only", "http archive reference", "declared", "there is nothing to write to", "writing is refused", write=False, publish="none", versions="none", makes_parents=True),
     _quirk("http-info", "http", "normalised", "`info` is FileNotFoundError for 401, 403, 429, 500, 503 and a dead server", "a HEAD of our own, whose status decides"),
     _quirk("http-ranges", "http", "normalised", "a server without ranges answers with the whole body, and `cat_file(start, end)` returns it", "the status is looked at, and the range cut out here"),
     _quirk("http-pin", "http", "normalised", "`open()` mixes two versions when the file is replaced", "each request carries If-Match where the ETag is strong", pin="version"),
     _quirk("http-listing", "http", "normalised", "listed names are quoted, links lead anywhere, and names that begin with `http` are left out", "the page is read by us, names are decoded, and only what lies below is listed"),
     # --- memory, archives -----------------------------------------------------------------------------------------
-    _quirk("memory-publish", "memory", "normalised", "`open('rb')` hands out one shared file with one position", "objects are replaced whole and read by value", publish="atomic", stage="object", create=True, rename=False, makes_parents=True, pin="version", own_timeout=True, no_surrogates=False, flat=False),
+    _quirk("memory-publish", "memory", "normalised", "`open('rb')` hands out one shared file with one position", "objects are replaced whole and read by value", publish="atomic", stage="object", create=True, rename=False, makes_parents=True, pin="version", own_timeout=True, no_surrogates=False, flat=False, at_hand=True),
     _quirk("memory-shadow", "memory", "refused", "a file may be written where a folder is, and is then hidden by it", "that is an `IsAFolderError`"),
     _quirk("memory-fork", "memory", "declared", "a forked child has a private copy", "nothing to do: memory belongs to a process"),
     _quirk("memory-urls", "memory", "refused", "a URL or `::` inside a name is another path", "such names are refused", refused=r"::|://"),

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import IO, Any
 
 from persistence_fsspec.attempt import cleaning_up
@@ -13,17 +14,17 @@ from persistence_fsspec.errors import (
     AuthenticationError,
     ConflictError,
     ObjectExistsError,
-    ObjectNotFoundError,
     PersistenceError,
     StoreError,
-    TruncatedError,
 )
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.store import ObjectInfo, Writer
+from persistence_fsspec.stores.attributes import NO_ATTRIBUTES, Attributes
 from persistence_fsspec.stores.dialects.base import Sink
 from persistence_fsspec.stores.driver import WRITTEN_BY, Driver
 from persistence_fsspec.stores.janitor import clean_later, employ
 from persistence_fsspec.stores.partial import partial_key
+from persistence_fsspec.stores.staging import Staged
 
 
 @contextlib.contextmanager
@@ -83,6 +84,7 @@ class ObjectWriter:
         # A condition that our own lost write has already met fails the second time; this tells whose write it was.
         self._writer_id = uuid.uuid4().hex if (create or if_match) and driver.capabilities.metadata else None
         self._tried = self._sent = self._aborted = self._failed = False
+        self._told: ObjectInfo | None = None
         self._committed: ObjectInfo | None = None
         self._buffer: list[bytes] = []
         self._written = 0
@@ -148,34 +150,37 @@ class ObjectWriter:
     def _commit(self) -> ObjectInfo:
         if not self._sent:
             _require_whole(self)
-            self._complete()
+            self._told = self._complete()
             self._sent = True
-        self._committed = self._driver.info(self._key)
+        self._committed = self._told or self._driver.info(self._key)
         self.abort()
         return self._committed
 
-    def _complete(self) -> None:
+    def _complete(self) -> ObjectInfo | None:
+        """What the answer says of the object; None when that is too little, and it has to be looked at."""
         if self._sink is not None:
             with self._driver.call("write", self._key):
                 self._sink.close()
             self._sink = None
-            return
+            return None
         tried, self._tried = self._tried, True
         try:
             with self._driver.call("write", self._key) as fs:
-                self._write_at_once(fs)
+                told = self._write_at_once(fs)
         except (ConflictError, ObjectExistsError):
             if not (tried and self._is_ours()):
                 raise
+            return None
+        return None if told is None else replace(told, key=self._key)
 
-    def _write_at_once(self, fs: Any) -> None:
+    def _write_at_once(self, fs: Any) -> ObjectInfo | None:
         body: bytes | IO[bytes] = b"".join(self._buffer)
         if self._spool is not None:
             self._spool.seek(0)
             body = self._spool
         metadata = {**(self._metadata or {}), **({WRITTEN_BY: self._writer_id} if self._writer_id else {})}
         conditions: dict[str, Any] = {"create": self._create, "if_match": self._if_match, "metadata": metadata or None}
-        self._driver.dialect.write_object(fs, self._driver.path(self._key), body, **conditions)
+        return self._driver.dialect.write_object(fs, self._driver.path(self._key), body, **conditions)
 
     def _is_ours(self) -> bool:
         """Whether what stands there was written by an earlier try of this writer, whose answer was lost."""
@@ -207,18 +212,19 @@ class StagedWriter:
         key: The object's name.
         overwrite: Replace what is there; otherwise renaming refuses it.
         piece: Bytes kept in memory where all of them are sent in one request.
+        attributes: What the file is given before it gets its name.
     """
 
-    def __init__(self, driver: Driver, key: str, *, overwrite: bool, piece: int) -> None:
+    def __init__(self, driver: Driver, key: str, *, overwrite: bool, piece: int, attributes: Attributes = NO_ATTRIBUTES) -> None:
         employ()
-        self._driver, self._key, self._overwrite = driver, key, overwrite
-        self._direct = driver.capabilities.publish == "direct"
-        self._partial = key if self._direct else partial_key(key)
+        self._driver, self._key = driver, key
+        self._partial = key if driver.capabilities.publish == "direct" else partial_key(key)
+        self._object = Staged(driver, key, self._partial, overwrite=overwrite, attributes=attributes)
         self._written = 0
         self._fs: Any = None
         self._sink: Sink | None = None
         self._spool: IO[bytes] | None = None
-        self._staged = self._publishing = self._failed = self._aborted = False
+        self._staged = self._failed = self._aborted = False
         self._committed: ObjectInfo | None = None
         self._to_discard = False
         if driver.habits.stage == "spool" or driver.capabilities.threads == "serial":
@@ -303,34 +309,13 @@ class StagedWriter:
     def _commit(self) -> ObjectInfo:
         _require_whole(self)
         self._finish()
-        if not self._was_published():
-            self._require_all_bytes()
-            self._publishing = True
-            if not self._direct:
-                self._driver.publish(self._partial, self._key, overwrite=self._overwrite)
+        try:
+            self._committed = self._object.publish(self._written)
+        finally:
+            self._failed = self._failed or self._object.incomplete
         self._to_discard = False
-        self._committed = self._driver.info(self._key)
         self.abort()
         return self._committed
-
-    def _was_published(self) -> bool:
-        """Nobody else knows the partial name: if it is gone, and the target is there, our own renaming was done unheard."""
-        if not self._publishing or self._direct or self._driver.exists(self._partial):
-            return False
-        try:
-            return self._driver.info(self._key).size in {None, self._written}
-        except ObjectNotFoundError:
-            return False
-
-    def _require_all_bytes(self) -> None:
-        arrived = self._driver.info(self._partial).size
-        if arrived is not None and arrived != self._written:
-            self._failed = True
-            raise TruncatedError(
-                f"{arrived} bytes stand at the store of {self._written} written",
-                operation="write",
-                url=self._driver.url(self._key),
-            )
 
     def abort(self) -> None:
         """Give the connection back, and remove the partial object."""

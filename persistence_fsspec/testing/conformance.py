@@ -18,6 +18,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from persistence_fsspec.crc32c import crc32c
 from persistence_fsspec.errors import (
     ChangedDuringReadError,
     ConflictError,
@@ -33,11 +34,13 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.persistence import FSSpecPersistence
-from persistence_fsspec.store import Store
+from persistence_fsspec.store import Part, Store, Upload
 from persistence_fsspec.stores.janitor import settle
-from persistence_fsspec.testing.gate import Gated, needs
+from persistence_fsspec.testing.folders import FolderConformance
+from persistence_fsspec.testing.gate import needs
 from persistence_fsspec.testing.harness import PART_SIZE, Harness
 from persistence_fsspec.testing.strategies import NAMES, SIZES, counted
+from persistence_fsspec.testing.versions import VersionConformance
 
 LITERAL = "a[1]?.txt"
 NEIGHBOUR = "a1x.txt"
@@ -59,7 +62,27 @@ def pattern(size: int, seed: int = 0) -> bytes:
     return (block * (size // 4096 + 1))[:size]
 
 
-class StoreConformance(Gated):
+def three_parts(store: Store) -> bytes:
+    """An object of two whole parts and a short one."""
+    return pattern(2 * _part_size(store) + 1001)
+
+
+def begin(store: Store, key: str, data: bytes, token: str = "") -> Upload:
+    """Begin to send *data* in parts, or take up what was begun."""
+    return store.upload(key, size=len(data), part_size=_part_size(store), token=token)
+
+
+def sent(upload: Upload, number: int, data: bytes) -> Part:
+    """Send one part of *data*."""
+    piece = data[number * upload.part_size : (number + 1) * upload.part_size]
+    return upload.send(number, piece, crc32c(piece))
+
+
+def _part_size(store: Store) -> int:
+    return max(store.capabilities.part_size_min, PART_SIZE)
+
+
+class StoreConformance(FolderConformance, VersionConformance):
     """Judges a `Store` after our repairs."""
 
     @pytest.fixture
@@ -432,6 +455,131 @@ class StoreConformance(Gated):
 
         assert digest is not None
         assert digest == (digest[0], hashlib.new(digest[0], b"hello").hexdigest())
+
+    # --- uploads in parts ---
+
+    @needs("write", "parts")
+    def test_parts_make_the_object(self, store, harness):
+        """In any order where that is promised; and nothing else stays."""
+        data = three_parts(store)
+        upload = begin(store, harness.key("d/k"), data)
+        numbers = [2, 0, 1] if store.capabilities.parts == "any" else [0, 1, 2]
+        parts = [sent(upload, number, data) for number in numbers]
+        info = upload.commit(sorted(parts, key=lambda part: part.number), crc32c(data))
+
+        assert (info.key, info.size) == (harness.key("d/k"), len(data))
+        assert harness.raw_read("d/k") == data
+        assert harness.raw_names() == ["d/k"]
+        assert store.info(info.key).same_content(info)
+
+    @needs("write", "parts")
+    def test_parts_do_not_show_before_commit(self, store, harness):
+        """The old object stays, alone, until the new one is whole."""
+        harness.raw_write("d/k", b"old")
+        data = three_parts(store)
+        upload = begin(store, harness.key("d/k"), data)
+        for number in range(3):
+            sent(upload, number, data)
+
+        assert harness.raw_read("d/k") == b"old"
+        assert [e.key for e in store.find(harness.key("d"))] == [harness.key("d/k")]
+        assert [e.key for e in store.children(harness.key("d"))] == [harness.key("d/k")]
+        upload.abort()
+        assert harness.raw_names() == ["d/k"]
+        assert harness.raw_read("d/k") == b"old"
+
+    @needs("write", "parts")
+    def test_an_upload_is_taken_up_by_its_token(self, store, harness):
+        """Parts that arrived are not sent again; what the store tells of them is so."""
+        data = three_parts(store)
+        first = begin(store, harness.key("k"), data)
+        token, before = first.token, [sent(first, number, data) for number in (0, 1)]
+        first.leave()
+        second = begin(store, harness.key("k"), data, token=token)
+
+        found = {part.number: part for part in second.parts()}
+        assert second.token == token
+        assert second.part_size == first.part_size
+        assert all(part.size == before[number].size for number, part in found.items())
+        assert all(part.crc32c in ("", before[number].crc32c) for number, part in found.items())
+        second.commit([found.get(0, before[0]), found.get(1, before[1]), sent(second, 2, data)], crc32c(data))
+        assert harness.raw_read("k") == data
+        assert harness.raw_names() == ["k"]
+
+    @needs("write", "parts")
+    def test_an_upload_that_is_over_is_not_found(self, store, harness):
+        """A token of an upload that was committed, or that never was, leads nowhere."""
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        upload.commit([sent(upload, number, data) for number in range(3)], crc32c(data))
+
+        for token in (upload.token, f"x{upload.token}"):
+            with pytest.raises(ObjectNotFoundError):
+                begin(store, harness.key("k"), data, token=token)
+        assert harness.raw_read("k") == data
+
+    @needs("write", "parts")
+    def test_a_commit_that_nobody_heard_of_is_made_again(self, store, harness):
+        """The second one finds what the first one published."""
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        parts = [sent(upload, number, data) for number in range(3)]
+
+        assert upload.commit(parts, crc32c(data)) == upload.commit(parts, crc32c(data))
+        upload.abort()
+        assert harness.raw_read("k") == data
+
+    @needs("write", "parts")
+    def test_what_arrived_of_an_upload_can_be_read_back(self, store, harness):
+        """Where it can be seen at all."""
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        part = sent(upload, 0, data)
+
+        assert upload.read_back(part) in (None, data[: upload.part_size])
+        upload.abort()
+        assert harness.raw_names() == []
+
+    @needs("write", "parts")
+    def test_parts_arrive_from_several_threads(self, store, harness):
+        """Each part is one thread's own, and one of them is sent twice."""
+        if store.capabilities.parts != "any":
+            pytest.skip("one after the other, here")
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(pool.map(lambda number: sent(upload, number, data), (0, 1, 2, 0)))
+
+        assert {part.number for part in upload.parts()} <= {0, 1, 2}
+        upload.commit(parts[:3], crc32c(data))
+        assert harness.raw_read("k") == data
+
+    @needs("write", "parts")
+    def test_a_part_sent_again_is_replaced(self, store, harness):
+        """Whatever the first attempt sent."""
+        if store.capabilities.parts != "any":
+            pytest.skip("it would be compared, here")
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        sent(upload, 1, bytes(len(data)))
+        upload.commit([sent(upload, number, data) for number in range(3)], crc32c(data))
+
+        assert harness.raw_read("k") == data
+
+    @needs("write", "parts")
+    def test_the_digests_of_parts_are_those_of_the_content(self, store, harness):
+        """Where the store knows them."""
+        data = three_parts(store)
+        upload = begin(store, harness.key("k"), data)
+        parts = [sent(upload, number, data) for number in range(3)]
+        upload.commit(parts, crc32c(data))
+        info = store.info(harness.key("k"))
+
+        found = [(part.number, part.size, part.crc32c) for part in store.part_digests(info.key, pin=info)]
+        assert found in ([], [(part.number, part.size, part.crc32c) for part in parts])
+        assert info.digest is None or info.digest[0] != "crc32c" or info.digest[1] == crc32c(data)
+        harness.raw_write("k", b"another")
+        assert not store.part_digests(info.key, pin=store.info(info.key))
 
     # --- other operations ---
 

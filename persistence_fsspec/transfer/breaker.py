@@ -15,13 +15,15 @@ from persistence_fsspec.errors import (
     PersistenceError,
 )
 
-_OF_THE_STORE: Final = (
+OF_THE_STORE: Final = (
     AuthenticationError,
     ConnectionFailedError,
     InvalidOptionError,
     MissingDriverError,
     OperationTimeoutError,
 )
+"""It is the store that fails, or the way to it, and not a file."""
+
 _NO_BUCKET: Final = "bucket not found"
 
 _AT_FIRST: Final = 8
@@ -65,4 +67,4 @@ class Breaker:
 
 
 def _is_of_the_store(error: PersistenceError) -> bool:
-    return isinstance(error, _OF_THE_STORE) or (isinstance(error, ObjectNotFoundError) and error.message.startswith(_NO_BUCKET))
+    return isinstance(error, OF_THE_STORE) or (isinstance(error, ObjectNotFoundError) and error.message.startswith(_NO_BUCKET))

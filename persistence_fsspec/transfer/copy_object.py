@@ -2,91 +2,122 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
-from persistence_fsspec.errors import ChecksumMismatchError, PersistenceError, TruncatedError
+from persistence_fsspec.errors import (
+    ChecksumMismatchError,
+    PersistenceError,
+    TruncatedError,
+    UnsupportedPersistenceOp,
+)
 from persistence_fsspec.layers.loop import retrying
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Digest, ObjectInfo, Store, Writer
-from persistence_fsspec.transfer.plan import Step
+from persistence_fsspec.transfer.arrived import Arrived, Stopped
+from persistence_fsspec.transfer.budget import BUDGET
+from persistence_fsspec.transfer.compare import fingerprint
+from persistence_fsspec.transfer.journal import Done, Journal
+from persistence_fsspec.transfer.plan import RANGED_FROM, Plan, Step, method_of
+from persistence_fsspec.transfer.preserve import Attributes
 from persistence_fsspec.transfer.progress import Progress
+from persistence_fsspec.transfer.ranged import Ranged, Together
 from persistence_fsspec.transfer.report import FileOutcome
-from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, new_hash
+from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, new_hash, require_same_again
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it
-    """The transfer was told to stop; this file was left as it was."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class CopyObject:
-    """Copies single objects between two stores.
+    """Copies single objects between the two stores of a plan.
 
     Attributes:
-        source: Where from.
-        target: Where to.
+        plan: Where from, where to.
         policy: How carefully.
         overwrite: Replace what is there.
+        attributes: Of a file, what is kept besides its bytes.
+        journal: Remembers what arrived; None where nothing is kept.
         progress: Told of bytes.
-        stop: Once set, copies in flight give up and leave nothing behind.
+        together: Works on parts with the help of others.
+        stop: Once set, copies in flight give up.
     """
 
-    source: Store
-    target: Store
+    plan: Plan
     policy: Policy
     overwrite: bool
+    attributes: Attributes
+    journal: Journal | None
     progress: Progress
+    together: Together
     stop: threading.Event
+    source: Store = field(init=False)
+    target: Store = field(init=False)
 
-    def __call__(self, step: Step) -> FileOutcome:
-        """Copy one object and tell how it went; only `Stopped` and bugs are raised."""
+    def __post_init__(self) -> None:
+        self.source, self.target = self.plan.source, self.plan.target
+
+    def __call__(self, step: Step, source: str, target: str) -> FileOutcome:
+        """Copy one object and tell how it went; only `Stopped` and bugs are raised.
+
+        Args:
+            step: Which.
+            source: Its URL.
+            target: The URL it gets.
+        """
         begun = time.monotonic()
         tried: list[ObjectInfo] = []
 
-        def attempt() -> tuple[int, Digest | None, str]:
+        def attempt() -> Arrived:
             # What the listing said of an object may be why the first attempt failed.
             tried.append(self.source.info(step.info.key) if tried else step.info)
-            return self._copy(tried[-1], step.target_key)
+            return self._copy(tried[-1], step)
 
-        source, target = self.source.url(step.info.key), self.target.url(step.target_key)
-        outcome = FileOutcome(key=step.info.key, source=source, target=target, status="failed")
+        where: dict[str, Any] = {"key": step.info.key, "source": source, "target": target, "method": step.method}
         try:
-            size, digest, verification = retrying(self.policy, "copy", source, attempt)
+            arrived = retrying(self.policy, "copy", source, attempt)
         except PersistenceError as exc:
             _forget_buffers(exc)
-            return replace(outcome, attempts=len(tried), seconds=time.monotonic() - begun, error=exc)
-        return replace(
-            outcome,
+            tries, seconds = len(tried), time.monotonic() - begun
+            return FileOutcome(**where, status="failed", attempts=tries, seconds=seconds, error=exc)
+        self._remember(tried[-1], arrived)
+        return FileOutcome(
+            **where,
             info=tried[-1],
             status="copied",
-            bytes=size,
-            digest=digest,
-            verification=verification,
+            bytes=arrived.moved,
+            digest=arrived.digest,
+            verification=arrived.verification,
+            reason="; ".join(filter(None, ("followed a symbolic link" if step.info.link else "", self.attributes.lost))),
             attempts=len(tried),
             seconds=time.monotonic() - begun,
         )
 
-    def _copy(self, info: ObjectInfo, key: str) -> tuple[int, Digest | None, str]:
-        if self.source is self.target and self.source.capabilities.copy and self.overwrite:
-            return self._copy_inside(info, key)
-        writer = self.target.writer(key, size=info.size, overwrite=self.overwrite)
-        try:
-            size, seen = self._send(info, writer)
-            verified_by = self._verify_source(info, seen)
-            verified_by = self._verify_staged(writer, seen) or verified_by
-            arrived = writer.commit()
-        finally:
-            writer.abort()
-        try:
-            return size, seen, self._verify_target(arrived, size, seen) or verified_by or "size"
-        except PersistenceError as exc:
-            exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
-            raise
+    def _remember(self, info: ObjectInfo, arrived: Arrived) -> None:
+        here, there = fingerprint(info), fingerprint(arrived.info)
+        if self.journal is not None and here and there:
+            done = Done(source=here, target=there, digest=arrived.digest, verification=arrived.verification)
+            self.journal.note_done(info.key, done)
 
-    def _copy_inside(self, info: ObjectInfo, key: str) -> tuple[int, Digest | None, str]:
+    # --- the three ways ---
+
+    def _copy(self, info: ObjectInfo, step: Step) -> Arrived:
+        if step.method == "server-side" and self.overwrite:
+            return self._copy_inside(info, step.target_key)
+        metadata = self.attributes.of(info)
+        if method_of(self.source, self.target, info) == "ranged":
+            try:
+                return self._ranged(info, step.target_key, metadata)
+            except UnsupportedPersistenceOp:
+                if self.overwrite:
+                    raise
+        return self._stream(info, step.target_key, metadata)
+
+    def _copy_inside(self, info: ObjectInfo, key: str) -> Arrived:
         """The store copies by itself."""
         self.source.copy(info.key, key)
         before, arrived = self.source.info(info.key), self.target.info(key)
@@ -98,15 +129,72 @@ class CopyObject:
             seen = digest_of(self.source.stream(info.key, pin=before), "sha256")
             if digest_of(self.target.stream(key, pin=arrived), "sha256") != seen:
                 raise ChecksumMismatchError("the copy differs from its source")
-            return size, seen, "readback"
+            return Arrived(info=arrived, moved=size, digest=seen, verification="readback")
         same = arrived.digest is not None and arrived.digest == before.digest and self.policy.verify != "size"
-        return size, arrived.digest, arrived.digest[0] if same and arrived.digest else "size"
+        verified = arrived.digest[0] if same and arrived.digest else "size"
+        return Arrived(info=arrived, moved=size, digest=arrived.digest, verification=verified)
+
+    @cached_property
+    def _ranged(self) -> Ranged:
+        return Ranged(
+            source=self.source,
+            target=self.target,
+            policy=self.policy,
+            overwrite=self.overwrite,
+            journal=self.journal,
+            progress=self.progress,
+            together=self.together,
+            stop=self.stop,
+        )
+
+    def _stream(self, info: ObjectInfo, key: str, metadata: Mapping[str, str] | None) -> Arrived:
+        """Piece by piece, digested on the way; a small object in one."""
+        with BUDGET.hold(self._weight(info), self.policy.max_memory):
+            writer = self.target.writer(key, size=info.size, overwrite=self.overwrite, metadata=metadata)
+            try:
+                size, seen = self._send(info, writer)
+                verified_by = self._verify_source(info, seen)
+                verified_by = self._verify_staged(writer, seen) or verified_by
+                arrived = writer.commit()
+            finally:
+                writer.abort()
+            try:
+                verified_by = self._verify_target(arrived, size, seen) or verified_by or "size"
+            except PersistenceError as exc:
+                exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
+                raise
+        return Arrived(info=arrived, moved=size, digest=seen, verification=verified_by)
+
+    def _weight(self, info: ObjectInfo) -> int:
+        """Bytes of buffers, at most: what is read, what is collected for one request, and the copies that clients make."""
+        if info.size is None:
+            return self.policy.part_size + 3 * RANGED_FROM
+        if self.target.capabilities.at_hand:
+            return 2 * min(info.size, RANGED_FROM)
+        piece = 0 if info.size <= RANGED_FROM else self.policy.part_size
+        return piece + 3 * min(info.size, RANGED_FROM)
+
+    # --- sending ---
+
+    def _pieces(self, info: ObjectInfo) -> Iterator[bytes]:
+        """A small object of a known version in one request, and in one buffer; others as they come."""
+        can = self.source.capabilities
+        if info.size is None or info.size > RANGED_FROM or info.version is None or not (can.pin == "version" or can.at_hand):
+            return self.source.stream(info.key, pin=info)
+        return iter((self._read(info, info.size),))
+
+    def _read(self, info: ObjectInfo, size: int) -> bytes:
+        data = self.source.read(info.key, pin=info)
+        if len(data) != size:
+            url = self.source.url(info.key)
+            raise TruncatedError(f"{len(data)} bytes arrived of {size}", operation="read", url=url)
+        return data
 
     def _send(self, info: ObjectInfo, writer: Writer) -> tuple[int, Digest]:
         algorithm = algorithm_for(info, self.target)
         digest, size = new_hash(algorithm), 0
         try:
-            for piece in self.source.stream(info.key, pin=info):
+            for piece in self._pieces(info):
                 if self.stop.is_set():
                     raise Stopped
                 digest.update(piece)
@@ -118,11 +206,17 @@ class CopyObject:
             raise
         return size, (algorithm, digest.hexdigest())
 
+    # --- verifying ---
+
     def _verify_source(self, info: ObjectInfo, seen: Digest) -> str:
+        """What the source says of itself; where it says nothing, and all is to be read twice, that is."""
         if self.policy.verify == "size":
             return ""
-        again = self.source.stream(info.key, pin=info)
-        return seen[0] if confirmed(seen, info.digest, again, self.source.url(info.key)) else ""
+        if confirmed(seen, info.digest, self.source.stream(info.key, pin=info), self.source.url(info.key)):
+            return seen[0]
+        if self.policy.verify == "readback" and not self.source.capabilities.at_hand:
+            require_same_again(self.source, info, seen)
+        return ""
 
     def _verify_staged(self, writer: Writer, seen: Digest) -> str:
         """Read back before publishing, where the store shows unpublished bytes."""
@@ -143,10 +237,22 @@ class CopyObject:
             return ""
         if self.policy.verify == "readback":
             if digest_of(self.target.stream(arrived.key, pin=arrived), seen[0]) != seen:
+                self._take_away(arrived)
                 raise ChecksumMismatchError("what the store holds differs from what was sent", operation="write", url=url)
             return "readback"
         again = self.target.stream(arrived.key, pin=arrived)
-        return seen[0] if confirmed(seen, arrived.digest, again, url) else ""
+        try:
+            return seen[0] if confirmed(seen, arrived.digest, again, url) else ""
+        except PersistenceError as exc:
+            # It says that it is another, and proves it, or cannot be read: what stands there now is not what was sent.
+            self._take_away(arrived)
+            raise ChecksumMismatchError(f"what the store holds differs from what was sent: {exc.message}", url=url) from exc
+
+    def _take_away(self, arrived: ObjectInfo) -> None:
+        """Remove what arrived wrong, unless somebody has replaced it."""
+        with contextlib.suppress(PersistenceError):
+            if arrived.version is not None and self.target.info(arrived.key).version == arrived.version:
+                self.target.delete(arrived.key)
 
 
 def _forget_buffers(error: BaseException) -> None:

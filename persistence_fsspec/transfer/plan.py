@@ -1,11 +1,13 @@
-"""Which file goes where. Looks, and changes nothing."""
+"""Which file goes where, and how. Looks, and changes nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from persistence_fsspec.errors import (
     InvalidNameError,
@@ -14,26 +16,73 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PersistenceError,
 )
+from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo, Store
+from persistence_fsspec.transfer.compare import Comparison
+from persistence_fsspec.transfer.index import Index, Names
+from persistence_fsspec.transfer.patterns import Matcher, Patterns
 from persistence_fsspec.transfer.report import FileOutcome
 
-Patterns = str | Sequence[str] | None
-"""gitignore patterns: ``*`` stays within a folder, ``**`` does not; a pattern without a slash matches at any depth."""
+TreeLinks = Literal["follow", "skip", "error"]
+"""Symbolic links in a tree: copy what they lead to, leave them out, or fail them; each is told in the report."""
+
+Action = Literal["copy", "skip", "make folder", "delete"]
+Method = Literal["server-side", "ranged", "streamed", "local", ""]
+
+RANGED_FROM: Final = 16 * 1024 * 1024
+"""Larger objects are moved in parts, where that is possible."""
+
+LOOKED_FOR: Final = 64 * 1024 * 1024
+"""A single file that is larger is looked for at the target, and its parts are journaled."""
+
+_NO_FOLDERS: Final = "an empty folder cannot be kept there"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file to move: what it is, and the key it gets."""
+    """One file of a plan: what it is, the key it gets, and what is done with it.
+
+    Attributes:
+        info: At the source; of a deletion, at the target.
+        target_key: Where it goes.
+        action: ``copy``, ``skip``, ``make folder`` or ``delete``.
+        method: Of a copy: ``server-side`` (inside the store), ``ranged`` (in parts), ``streamed`` or ``local``.
+        reason: Of a skip.
+        there: What stands at the target; None for nothing, or where nobody looked.
+        doubtful: It may turn out to be the same; that takes reading, and is done when it is its turn.
+    """
 
     info: ObjectInfo
     target_key: str
+    action: Action = "copy"
+    method: Method = ""
+    reason: str = ""
+    there: ObjectInfo | None = None
+    doubtful: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """To be moved; None is known of some HTTP servers' files, and counts nothing."""
+        return (self.info.size or 0) if self.action == "copy" else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "action": self.action,
+            "key": redact_places(self.info.key),
+            "target_key": redact_places(self.target_key),
+            "bytes": self.bytes,
+            "method": self.method,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One transfer.
+    """One transfer; iterating it looks at the source, each time anew.
 
     Attributes:
+        operation: ``put``, ``get``, ``copy``, ``move`` or ``sync``.
         source: Where from.
         source_key: A file, or a folder when *recursive*.
         target: Where to.
@@ -42,8 +91,13 @@ class Plan:
         recursive: A folder may be given.
         include: Only what matches.
         exclude: Nothing that matches.
+        links: Of a tree.
+        delete: Plan to delete what the target has and the source has not.
+        known: What the source is, where somebody has just looked.
+        looking: Opens what a dry run compares with.
     """
 
+    operation: str = "copy"
     source: Store
     source_key: str
     target: Store
@@ -52,6 +106,62 @@ class Plan:
     recursive: bool = False
     include: Patterns = None
     exclude: Patterns = None
+    links: TreeLinks = "follow"
+    delete: bool = False
+    known: ObjectInfo | None = field(default=None, repr=False, compare=False)
+    looking: Callable[[], AbstractContextManager[Looking | None]] = field(default=nullcontext, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Step | FileOutcome]:
+        """Every step, with its doubts resolved; deletions last."""
+        with self.looking() as looking:
+            walk = Walk(self, looking)
+            for step in walk.steps():
+                yield step if isinstance(step, FileOutcome) else walk.resolved(step)
+            yield from walk.extra()
+
+    def summary(self) -> dict[str, int]:
+        """How many of each action, and the bytes to be moved: ``{"copy": 3, "skip": 1, ..., "bytes": 1234}``."""
+        counts = {"copy": 0, "skip": 0, "make folder": 0, "delete": 0, "failed": 0, "bytes": 0}
+        for step in self:
+            counts["failed" if isinstance(step, FileOutcome) else step.action] += 1
+            counts["bytes"] += 0 if isinstance(step, FileOutcome) else step.bytes
+        return counts
+
+    def __repr__(self) -> str:
+        source, target = self.source.url(self.source_key), self.target.url(self.target_key)
+        return f"<plan to {self.operation} {redact_places(source)} to {redact_places(target)}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """What a walk compares with.
+
+    Attributes:
+        existing: Lists the target tree, by name below `Plan.target_key`; None takes nothing for there.
+        comparison: Tells what is there already.
+    """
+
+    existing: Callable[[], Index | None]
+    comparison: Comparison
+
+
+class Walk:
+    """One pass over a plan.
+
+    Args:
+        plan: That one.
+        looking: None copies without looking at the target.
+    """
+
+    def __init__(self, plan: Plan, looking: Looking | None = None) -> None:
+        self._plan, self._looking = plan, looking
+        self._comparison = looking.comparison if looking is not None else None
+        self._existing: Index | None = None
+        self._failures: list[FileOutcome] = []
+        begin, end = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
+        self._begin, self._may_overlap = begin.rstrip("/"), begin.startswith(end.rstrip("/"))
+        self.complete = True
+        """All of the source was listed; otherwise nothing is taken for missing there."""
 
     def steps(self) -> Iterator[Step | FileOutcome]:
         """The files one by one; those that can never arrive come as failed outcomes.
@@ -60,33 +170,140 @@ class Plan:
             ObjectNotFoundError: There is nothing at the source. Raised by the first step.
             IsAFolderError: A folder, and not *recursive*.
         """
-        info = self._look()
+        plan = self._plan
+        entries, info = self._look()
         if not info.is_folder:
-            yield Step(info, self._single_target())
+            yield self._single(info)
             return
-        if not self.recursive:
-            raise IsAFolderError("is a folder", url=self.source.url(self.source_key), hint="recursive=True takes its contents.")
+        if not plan.recursive:
+            raise IsAFolderError("is a folder", url=plan.source.url(plan.source_key), hint="recursive=True takes its contents.")
         self._refuse_copy_into_itself()
-        yield from self._tree()
+        self._existing = self._looking.existing() if self._looking is not None else None
+        yield from self._tree(entries if entries is not None else self._entries())
 
-    def _look(self) -> ObjectInfo:
-        """On a flat store an object and a folder may share a name; *recursive* says which is meant."""
-        if self.recursive and self.source.capabilities.flat:
-            try:
-                next(self.source.find(self.source_key), None)
-            except (ObjectNotFoundError, NotAFolderError):
-                return self.source.info(self.source_key)
-            return ObjectInfo(key=self.source_key, kind="folder")
-        return self.source.info(self.source_key)
+    def extra(self) -> Iterator[Step]:
+        """What the target has and the source has not; nothing unless the plan is to delete, and saw all of the source."""
+        plan = self._plan
+        if not plan.delete or self._existing is None or not self.complete:
+            return
+        wanted = Matcher(plan.include, plan.exclude)
+        for name, info in self._existing.rest():
+            if wanted(name):
+                yield Step(info, info.key, "delete", reason="not at the source")
+
+    def resolved(self, step: Step) -> Step:
+        """A step that is not in doubt: it may take reading to see that a file is there already."""
+        if not step.doubtful or step.there is None or self._comparison is None:
+            return step
+        verdict, reason = self._comparison.closely(step.info, step.there)
+        if verdict == "same":
+            return Step(step.info, step.target_key, "skip", reason=reason, there=step.there)
+        return Step(step.info, step.target_key, method=step.method, there=step.there)
+
+    # --- the source ---
+
+    def _look(self) -> tuple[Iterator[ObjectInfo] | None, ObjectInfo]:
+        """On a flat store an object and a folder may share a name; *recursive* says which is meant.
+
+        There, the listing that tells is handed over, already begun.
+        """
+        plan = self._plan
+        if plan.known is not None:
+            return None, plan.known
+        if not (plan.recursive and plan.source.capabilities.flat):
+            return None, plan.source.info(plan.source_key)
+        entries = self._entries()
+        try:
+            first = next(entries, None)
+        except (ObjectNotFoundError, NotAFolderError):
+            return None, plan.source.info(plan.source_key)
+        return _again(first, entries), ObjectInfo(key=plan.source_key, kind="folder")
+
+    def _entries(self) -> Iterator[ObjectInfo]:
+        plan = self._plan
+        return plan.source.find(
+            plan.source_key, on_error=self._missed, links="follow" if plan.links == "follow" else "list", folders=True
+        )
+
+    def _missed(self, key: str, error: PersistenceError) -> None:
+        self.complete = False
+        self._failures.append(self._failed(key, error))
+
+    def _tree(self, entries: Iterator[ObjectInfo]) -> Iterator[Step | FileOutcome]:
+        plan = self._plan
+        names, wanted = _Names(plan.target), Matcher(plan.include, plan.exclude)
+        begin = len(plan.source_key) + 1 if plan.source_key else 0
+        try:
+            for info in entries:
+                below = info.key[begin:]
+                if wanted.folder(below) if info.is_folder and not info.link else wanted(below):
+                    yield self._step(info, below, names)
+                yield from self._told()
+        except PersistenceError:
+            self.complete = False
+            raise
+        yield from self._told()
+
+    def _told(self) -> Iterator[FileOutcome]:
+        yield from self._failures
+        self._failures.clear()
+
+    # --- one step ---
+
+    def _step(self, info: ObjectInfo, below: str, names: _Names) -> Step | FileOutcome:
+        plan = self._plan
+        key = f"{plan.target_key}/{below}" if plan.target_key else below
+        if info.link and plan.links == "skip":
+            if self._existing is not None:
+                self._existing.take(below)  # it is at the source, whatever stands for it at the target
+            return Step(info, key, "skip", reason="is a symbolic link, links='skip'")
+        try:
+            names.claim(below)
+            if info.link and plan.links == "error":
+                raise InvalidNameError("is a symbolic link, links='error'", url=plan.source.url(info.key))
+            if self._may_overlap and self._is_source(key):
+                raise InvalidNameError(f"{plan.target.url(key)} is part of the source, and would be overwritten")
+        except PersistenceError as exc:
+            return self._failed(info.key, exc, below)
+        if info.is_folder:
+            return Step(info, key, *(("make folder",) if plan.target.capabilities.folders else ("skip", "", _NO_FOLDERS)))
+        return self._checked(info, key, self._existing.take(below) if self._existing is not None else None)
+
+    def _single(self, info: ObjectInfo) -> Step:
+        """One file; only a large one is worth a request to see whether it is there."""
+        key, there = self._single_target(), None
+        if self._comparison is not None and (info.size or 0) > LOOKED_FOR:
+            with contextlib.suppress(PersistenceError):
+                there = self._plan.target.info(key)
+        return self._checked(info, key, there)
+
+    def _checked(self, info: ObjectInfo, key: str, there: ObjectInfo | None) -> Step:
+        """Skip what is there already."""
+        method = method_of(self._plan.source, self._plan.target, info)
+        if there is None or self._comparison is None:
+            return Step(info, key, method=method)
+        verdict, reason = self._comparison.at_once(info, there)
+        if verdict == "same":
+            return Step(info, key, "skip", reason=reason, there=there)
+        return Step(info, key, method=method, there=there, doubtful=verdict == "unknown")
+
+    def _failed(self, key: str, error: PersistenceError, below: str = "") -> FileOutcome:
+        plan = self._plan
+        target = f"{plan.target_key}/{below}" if plan.target_key and below else below or plan.target_key
+        return FileOutcome(key=key, source=plan.source.url(key), target=plan.target.url(target), status="failed", error=error)
+
+    # --- refusals ---
 
     def _single_target(self) -> str:
-        name = self.source_key.rpartition("/")[2]
-        if self.into_folder or not self.target_key:
-            return f"{self.target_key}/{name}" if self.target_key else name
-        return self.target_key
+        plan = self._plan
+        name = plan.source_key.rpartition("/")[2]
+        if plan.into_folder or not plan.target_key:
+            return f"{plan.target_key}/{name}" if plan.target_key else name
+        return plan.target_key
 
     def _refuse_copy_into_itself(self) -> None:
-        begin, end = self.source.url(self.source_key), self.target.url(self.target_key)
+        plan = self._plan
+        begin, end = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
         if end.startswith(f"{begin.rstrip('/')}/"):
             raise InvalidNameError(
                 f"{end} lies inside {begin}: the copy would contain itself",
@@ -95,36 +312,18 @@ class Plan:
                 hint="Choose a target outside.",
             )
 
-    def _tree(self) -> Iterator[Step | FileOutcome]:
-        failures: list[FileOutcome] = []
-        names = _Names(self.target)
-        wanted = _Filter(self.include, self.exclude)
-        for info in self.source.find(self.source_key, on_error=lambda key, exc: failures.append(self._failed(key, exc))):
-            below = info.key[len(self.source_key) + 1 :] if self.source_key else info.key
-            if wanted(below):
-                yield self._step(info, below, names)
-            yield from failures
-            failures.clear()
-        yield from failures
-
-    def _step(self, info: ObjectInfo, below: str, names: _Names) -> Step | FileOutcome:
-        key = f"{self.target_key}/{below}" if self.target_key else below
-        try:
-            names.claim(below)
-            if self._is_source(key):
-                raise InvalidNameError(f"{self.target.url(key)} is part of the source, and would be overwritten")
-        except PersistenceError as exc:
-            return self._failed(info.key, exc, below)
-        return Step(info, key)
-
     def _is_source(self, key: str) -> bool:
         """Whether a target lies in the tree that is being copied, which may not have been read yet."""
-        begin = self.source.url(self.source_key).rstrip("/")
-        return f"{self.target.url(key)}/".startswith(f"{begin}/")
+        return f"{self._plan.target.url(key)}/".startswith(f"{self._begin}/")
 
-    def _failed(self, key: str, error: PersistenceError, below: str = "") -> FileOutcome:
-        target = f"{self.target_key}/{below}" if self.target_key and below else below or self.target_key
-        return FileOutcome(key=key, source=self.source.url(key), target=self.target.url(target), status="failed", error=error)
+
+def method_of(source: Store, target: Store, info: ObjectInfo) -> Method:
+    """How an object is moved; see `Step`."""
+    if source is target and source.capabilities.copy:
+        return "server-side"
+    if info.size is not None and info.size > RANGED_FROM and target.capabilities.parts != "none":
+        return "ranged"
+    return "local" if source.capabilities.driver == target.capabilities.driver == "local" else "streamed"
 
 
 class _Names:
@@ -132,40 +331,22 @@ class _Names:
 
     def __init__(self, target: Store) -> None:
         self._flat, self._sensitive = target.capabilities.flat, target.capabilities.case_sensitive
-        self._taken: dict[str, str] = {}
+        self._taken = Names()
 
     def claim(self, name: str) -> None:
-        if not self._flat and "" in name.split("/"):
+        parts = name.split("/")
+        if not self._flat and "" in parts:
             raise InvalidNameError(f"{name!r} has an empty part, which a folder cannot hold")
-        if {".", ".."} & set(name.split("/")):
+        if {".", ".."} & set(parts):
             raise InvalidNameError(f"{name!r} has a part that would leave its folder")
         if self._sensitive:
             return
-        folded = unicodedata.normalize("NFC", name).casefold()
-        other = self._taken.setdefault(folded, name)
+        other = self._taken.claim(unicodedata.normalize("NFC", name).casefold(), name)
         if other != name:
             raise InvalidNameError(f"{name!r} and {other!r} are the same name at the target")
 
 
-class _Filter:
-    def __init__(self, include: Patterns, exclude: Patterns) -> None:
-        self._include, self._exclude = _compiled(include), _compiled(exclude)
-
-    def __call__(self, name: str) -> bool:
-        if self._include is not None and not self._include.match_file(name):
-            return False
-        return self._exclude is None or not self._exclude.match_file(name)
-
-
-def _compiled(patterns: Patterns) -> Any:
-    if patterns is None:
-        return None
-    import pathspec  # noqa: PLC0415 - a tenth of our import time, for what few calls use
-
-    lines: Iterable[str] = [patterns] if isinstance(patterns, str) else patterns
-    return pathspec.GitIgnoreSpec.from_lines(lines)
-
-
-def matcher(include: Patterns, exclude: Patterns) -> _Filter:
-    """A test of relative names against both lists, for listings."""
-    return _Filter(include, exclude)
+def _again(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+    if first is not None:
+        yield first
+    yield from rest

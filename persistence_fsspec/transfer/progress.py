@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import time
-from collections.abc import Callable
 from typing import Any, Final, Protocol, runtime_checkable
 
 from persistence_fsspec.errors import InvalidOptionError
@@ -13,16 +10,22 @@ from persistence_fsspec.errors import InvalidOptionError
 
 @runtime_checkable
 class Progress(Protocol):
-    """Called by the workers of a transfer, from several threads, one call at a time."""
+    """Called by the workers of a transfer, from several threads, one call at a time.
+
+    A listener that also has a method ``listed()`` is told when the listing is complete, and nothing more is expected.
+    """
 
     def expect(self, files: int, n_bytes: int) -> None:
-        """So many more files and bytes were found to be moved."""
+        """So many more files and bytes were found to be moved; a file with nothing to do is expected with no bytes.
+
+        Fewer than none take back bytes that will not come after all: of a file that failed, or turned out to be there.
+        """
 
     def advance(self, key: str, n_bytes: int) -> None:
-        """So many more bytes of one file have moved."""
+        """So many more bytes of one file have moved; fewer than none take back those of an attempt that failed."""
 
     def finish(self, key: str, status: str) -> None:
-        """One file has ended as ``copied``, ``skipped`` or ``failed``."""
+        """One file has ended as ``copied``, ``skipped``, ``failed`` or ``deleted``."""
 
     def close(self) -> None:
         """The transfer is over."""
@@ -32,6 +35,9 @@ class NoProgress:
     """Listens to nothing, so that nobody needs to test for None."""
 
     def expect(self, files: int, n_bytes: int) -> None:
+        """Nothing."""
+
+    def listed(self) -> None:
         """Nothing."""
 
     def advance(self, key: str, n_bytes: int) -> None:
@@ -59,6 +65,9 @@ class CallbackProgress:
         self._total += n_bytes
         self._callback.set_size(self._total)
 
+    def listed(self) -> None:
+        """Nothing: it has heard of the last total."""
+
     def advance(self, key: str, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
         """Count bytes."""
         self._callback.relative_update(n_bytes)
@@ -73,122 +82,23 @@ class CallbackProgress:
             close()
 
 
-class LineProgress:
-    """A line on standard error every two seconds: what can be had without any drawing library."""
-
-    def __init__(self, write: Callable[[str], Any] | None = None, *, every_seconds: float = 2.0) -> None:
-        self._write = write or sys.stderr.write
-        self._every = every_seconds
-        self._next = time.monotonic() + every_seconds
-        self._counts = {"files": 0, "of": 0, "bytes": 0, "failed": 0}
-
-    def expect(self, files: int, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        """Count what is to come."""
-        self._counts["of"] += files
-
-    def advance(self, key: str, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        """Count bytes, and speak when it is time."""
-        self._counts["bytes"] += n_bytes
-        if time.monotonic() >= self._next:
-            self._say()
-
-    def finish(self, key: str, status: str) -> None:  # noqa: ARG002 - the interface's
-        """Count a file."""
-        self._counts["files"] += 1
-        self._counts["failed"] += status == "failed"
-
-    def close(self) -> None:
-        """The last line."""
-        self._say()
-
-    def _say(self) -> None:
-        self._next = time.monotonic() + self._every
-        failed = f", {self._counts['failed']} failed" if self._counts["failed"] else ""
-        self._write(f"{self._counts['files']}/{self._counts['of']} files, {self._counts['bytes'] / 1e6:.1f} MB{failed}\n")
-
-
-class RichProgress:
-    """Drawn by rich. One file of known size: a bar, percentage, rate, time left. A tree: a spinner, files, bytes, rate.
-
-    While a tree is listed nobody knows how much there is: a percentage of what was found so far would stand near its end
-    from the beginning.
-    """
-
-    def __init__(self, **bar: Any) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            FileSizeColumn,
-            SpinnerColumn,
-            TaskProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import (
-            Progress as Bar,
-        )
-
-        what = TextColumn("{task.description}")
-        self._of_a_tree = (
-            SpinnerColumn(finished_text=" "),
-            what,
-            TextColumn("{task.fields[files]}"),
-            FileSizeColumn(),
-            TransferSpeedColumn(),
-        )
-        self._of_one_file = (
-            what,
-            BarColumn(),
-            TaskProgressColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Bar(*self._of_a_tree, **bar)
-        self._files, self._failed, self._expected, self._moved = 0, 0, 0, 0
-        self._task = self._bar.add_task("copying", total=None, files="0 files")
-        self._bar.start()
-
-    def expect(self, files: int, n_bytes: int) -> None:
-        """A bar for the first file; a spinner once there is a second one."""
-        self._expected += files
-        one = self._expected == 1 and n_bytes > 0
-        self._bar.columns = self._of_one_file if one else self._of_a_tree
-        # Not by update(): it takes None for "as before", and a new total makes it forget the rate.
-        self._bar.tasks[0].total = n_bytes if one else None
-
-    def advance(self, key: str, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        """Count bytes."""
-        self._moved += n_bytes
-        self._bar.advance(self._task, n_bytes)
-
-    def finish(self, key: str, status: str) -> None:  # noqa: ARG002 - the interface's
-        """Count a file."""
-        self._files += 1
-        self._failed += status == "failed"
-        text = f"copying ([red]{self._failed} failed[/red])" if self._failed else "copying"
-        files = f"{self._files:,} file{'' if self._files == 1 else 's'}"
-        self._bar.update(self._task, files=files, description=text)
-
-    def close(self) -> None:
-        """Leave the last state on the screen, with nothing in it that still turns."""
-        if self._expected != 1:
-            self._bar.tasks[0].total = self._moved
-            self._bar.update(self._task)
-        self._bar.stop()
-
-
 class Serialised:
     """Lets one worker speak at a time, so that listeners need no lock of their own."""
 
     def __init__(self, listener: Progress) -> None:
-        self._listener, self._lock = listener, threading.Lock()
+        self._listener, self._lock, self._closed = listener, threading.Lock(), False
 
     def expect(self, files: int, n_bytes: int) -> None:
         """Pass on."""
         with self._lock:
             self._listener.expect(files, n_bytes)
+
+    def listed(self) -> None:
+        """Pass on to who wants to hear it."""
+        told = getattr(self._listener, "listed", None)
+        if callable(told):
+            with self._lock:
+                told()
 
     def advance(self, key: str, n_bytes: int) -> None:
         """Pass on."""
@@ -201,16 +111,23 @@ class Serialised:
             self._listener.finish(key, status)
 
     def close(self) -> None:
-        """Pass on."""
+        """Pass on, once."""
         with self._lock:
-            self._listener.close()
+            if not self._closed:
+                self._closed = True
+                self._listener.close()
 
 
-def as_progress(wanted: Any) -> Progress:
+Listener = Serialised | NoProgress
+"""What a transfer speaks to: it knows all of `Progress`, and ``listed``."""
+
+
+def as_progress(wanted: Any) -> Listener:
     """Make a listener of what the caller gave.
 
     Args:
-        wanted: None or False for silence; True for a bar (plain lines where rich is not installed); a `Progress`; an ``fsspec.Callback``.
+        wanted: None or False for silence; True for a bar where one can be drawn (a terminal with rich, a notebook) and
+            plain lines elsewhere; a `Progress`; an ``fsspec.Callback``.
 
     Raises:
         InvalidOptionError: None of these.
@@ -218,13 +135,14 @@ def as_progress(wanted: Any) -> Progress:
     if wanted is None or wanted is False:
         return NO_PROGRESS
     if wanted is True:
-        try:
-            return Serialised(RichProgress(transient=False))
-        except ImportError:
-            return Serialised(LineProgress())
+        from persistence_fsspec.transfer.drawing import picture  # noqa: PLC0415 - for who wants to see something
+
+        return Serialised(picture())
     # First: an fsspec.Callback answers to every name, and so looks like anything.
     if hasattr(wanted, "relative_update") and hasattr(wanted, "set_size"):
         return Serialised(CallbackProgress(wanted))
+    if isinstance(wanted, Serialised):
+        return wanted
     if isinstance(wanted, Progress):
         return Serialised(wanted)
     raise InvalidOptionError(f"progress={wanted!r} is neither True, a Progress, nor an fsspec.Callback")

@@ -1,134 +1,133 @@
-"""What became of each file."""
+"""What a transfer did, and how that is told."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from itertools import chain, islice
+from typing import Any, Final, TextIO, cast
 
-from persistence_fsspec.errors import PersistenceError, TransferError
-from persistence_fsspec.redaction import redact, redact_places
-from persistence_fsspec.store import Digest, ObjectInfo
+from persistence_fsspec.errors import TransferError
+from persistence_fsspec.redaction import redact_places
+from persistence_fsspec.transfer.outcomes import FileOutcome, Outcomes, Status
 
-Status = Literal["copied", "skipped", "failed"]
+__all__ = ["FileOutcome", "Outcomes", "Status", "TransferReport"]
 
+_NAMED: Final = 5
+"""Failed files in the message of an error."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileOutcome:
-    """One file of a transfer.
+_SHOWN: Final = 50
+"""Files in a table."""
 
-    Attributes:
-        key: Its key in the store it came from; empty when none was found.
-        info: What it was when it was copied.
-        source: URL it came from, without credentials.
-        target: URL it went to, or should have gone to.
-        status: ``copied``, ``skipped`` (nothing to do) or ``failed``.
-        bytes: Moved for it.
-        digest: Of the bytes that were moved, computed on the way.
-        verification: What was compared with the stores: a digest's name, ``readback``, ``size``; empty for nothing.
-        attempts: How often it was begun.
-        seconds: Spent on it.
-        error: Why it failed, or why it was skipped.
-    """
-
-    key: str = ""
-    info: ObjectInfo | None = field(default=None, repr=False, compare=False)
-    source: str
-    target: str
-    status: Status
-    bytes: int = 0
-    digest: Digest | None = None
-    verification: str = ""
-    attempts: int = 1
-    seconds: float = 0.0
-    error: PersistenceError | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "source", redact_places(self.source))
-        object.__setattr__(self, "target", redact_places(self.target))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "source": self.source,
-            "target": self.target,
-            "status": self.status,
-            "bytes": self.bytes,
-            "digest": ":".join(self.digest) if self.digest else None,
-            "verification": self.verification,
-            "attempts": self.attempts,
-            "seconds": round(self.seconds, 6),
-            "error": redact(str(self.error)) if self.error else None,
-        }
+_STATUSES: Final[tuple[Status, ...]] = ("failed", "copied", "deleted", "skipped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TransferReport:
-    """What a transfer did, file by file.
+    """What a transfer did, file by file. Needs little memory however many there are.
 
     Attributes:
-        operation: ``put``, ``get``, ``copy``, ``move`` or ``delete``.
+        operation: ``put``, ``get``, ``copy``, ``move``, ``sync`` or ``delete``.
         source: URL, without credentials.
         target: URL, without credentials.
         files: One outcome each, in the order they ended.
         seconds: From the beginning to the end.
+        id: Names the transfer for ``resume``; empty when it has no journal.
+        resumable: Its journal could be kept to the end. Otherwise another run of it compares, but knows nothing.
     """
 
     operation: str
     source: str
     target: str
-    files: tuple[FileOutcome, ...] = field(default_factory=tuple)
+    files: Sequence[FileOutcome] = field(default=(), hash=False)
     seconds: float = 0.0
+    id: str = ""
+    resumable: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", redact_places(self.source))
         object.__setattr__(self, "target", redact_places(self.target))
+        if not isinstance(self.files, Outcomes):
+            object.__setattr__(self, "files", Outcomes(self.files))
 
     @property
-    def copied(self) -> tuple[FileOutcome, ...]:
+    def copied(self) -> Sequence[FileOutcome]:
         """Those that arrived."""
-        return self._with("copied")
+        return self._outcomes.of("copied")
 
     @property
-    def skipped(self) -> tuple[FileOutcome, ...]:
+    def skipped(self) -> Sequence[FileOutcome]:
         """Those there was nothing to do for."""
-        return self._with("skipped")
+        return self._outcomes.of("skipped")
 
     @property
-    def failed(self) -> tuple[FileOutcome, ...]:
+    def failed(self) -> Sequence[FileOutcome]:
         """Those that did not arrive."""
-        return self._with("failed")
+        return self._outcomes.of("failed")
+
+    @property
+    def deleted(self) -> Sequence[FileOutcome]:
+        """Those that were deleted because the source has them not."""
+        return self._outcomes.of("deleted")
 
     @property
     def bytes(self) -> int:
         """Moved in all."""
-        return sum(file.bytes for file in self.files)
+        return self._outcomes.bytes
 
     @property
     def verification(self) -> str:
         """What the copied files were verified by, each way once: ``"md5"``, ``"md5, size"``."""
-        return ", ".join(sorted({file.verification for file in self.copied if file.verification}))
+        return ", ".join(sorted(self._outcomes.verifications))
 
     def raise_for_failures(self) -> None:
         """Raise if any file failed.
 
         Raises:
-            TransferError: With this report.
+            TransferError: With this report; the message names the first of them, each with its reason.
         """
         failed = self.failed
         if not failed:
             return
-        first = failed[0]
-        count = f"{len(failed)} of {len(self.files)} files failed"
-        why = first.error.message if first.error else "unknown"
-        where = first.error.url if first.error and first.error.url else first.source
-        more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise TransferError(
-            f"{count}: {where}: {why}{more}", report=self, operation=self.operation, url=self.target
-        ) from first.error
+        named = failed[:_NAMED]
+        told = "; ".join(f"{_where(one)}: {one.why or 'unknown'}" for one in named)
+        more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+        count = f"{len(failed):,} of {len(self.files):,} files failed"
+        raise TransferError(f"{count}: {told}{more}", report=self, operation=self.operation, url=self.target) from named[0].error
+
+    # --- as data ---
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `schema` changes when a field changes its meaning."""
+        """For JSON, all of it; `schema` changes when a field changes its meaning."""
+        return {**self._head(), "files": [file.as_dict() for file in self.files]}
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """As JSON text; `write_json` needs no memory for it."""
+        return json.dumps(self.as_dict(), indent=indent)
+
+    def write_json(self, file: TextIO | str | os.PathLike[str]) -> None:
+        """Write what `as_dict` returns, with one file on each line.
+
+        Args:
+            file: Open for text, or its path.
+        """
+        if isinstance(file, str | os.PathLike):
+            with open(file, "w", encoding="utf-8") as opened:
+                self._write(opened)
+        else:
+            self._write(file)
+
+    def _write(self, file: TextIO) -> None:
+        file.write(json.dumps(self._head())[:-1] + ', "files": [')
+        between = "\n"
+        for outcome in self.files:
+            file.write(between + json.dumps(outcome.as_dict()))
+            between = ",\n"
+        file.write("\n]}\n")
+
+    def _head(self) -> dict[str, Any]:
         return {
             "schema": 1,
             "operation": self.operation,
@@ -137,35 +136,70 @@ class TransferReport:
             "copied": len(self.copied),
             "skipped": len(self.skipped),
             "failed": len(self.failed),
+            "deleted": len(self.deleted),
             "bytes": self.bytes,
             "seconds": round(self.seconds, 6),
             "verification": self.verification,
-            "files": [file.as_dict() for file in self.files],
+            "id": self.id,
+            "resumable": self.resumable,
         }
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """As JSON text."""
-        return json.dumps(self.as_dict(), indent=indent)
+    # --- for people ---
 
     def __repr__(self) -> str:
         parts = [f"{len(self.copied)} copied"]
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
+        parts += [f"{len(self.deleted)} deleted"] if self.deleted else []
         parts += [f"{len(self.failed)} FAILED"] if self.failed else []
         verified = f", verified by {self.verification}" if self.verification else ""
         return f"<{self.operation} to {self.target}: {', '.join(parts)}, {self.bytes} bytes in {self.seconds:.2f} s{verified}>"
 
+    def table(self) -> str:
+        """As text, one line for each file, those that failed first; the first fifty.
+
+        Examples:
+            >>> copied = FileOutcome(source="file:///a", target="s3://b/a", status="copied", bytes=5, verification="md5")
+            >>> print(TransferReport(operation="put", source="file:///", target="s3://b", files=[copied], seconds=1).table())
+            <put to s3://b: 1 copied, 5 bytes in 1.00 s, verified by md5>
+            status  bytes  method  verified by  target    why
+            copied      5          md5          s3://b/a
+        """
+        rows = [_HEADINGS, *map(_cells, self._shown())]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+        lines = [repr(self)]
+        for row in rows if self.files else ():
+            cells = (
+                cell.rjust(width) if name == "bytes" else cell.ljust(width)
+                for name, cell, width in zip(_HEADINGS, row, widths, strict=True)
+            )
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, *self._more()])
+
     def _repr_html_(self) -> str:
         import html  # noqa: PLC0415 - for notebooks
 
-        shown = [*self.failed, *self.copied, *self.skipped][:50]
-        rows = "".join(
-            f"<tr><td>{html.escape(f.target)}</td><td>{f.status}</td><td>{f.bytes}</td>"
-            f"<td>{html.escape(f.verification)}</td><td>{html.escape(redact(str(f.error or '')))}</td></tr>"
-            for f in shown
-        )
-        more = f"<p>… and {len(self.files) - len(shown)} more</p>" if len(self.files) > len(shown) else ""
-        head = "<tr><th>target</th><th>status</th><th>bytes</th><th>verified by</th><th>error</th></tr>"
-        return f"<p>{html.escape(repr(self))}</p><table>{head}{rows}</table>{more}"
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in _cells(one))}</tr>" for one in self._shown())
+        head = "".join(f"<th>{name}</th>" for name in _HEADINGS)
+        more = "".join(f"<p>{line}</p>" for line in self._more())
+        return f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{rows}</table>{more}"
 
-    def _with(self, status: Status) -> tuple[FileOutcome, ...]:
-        return tuple(file for file in self.files if file.status == status)
+    def _shown(self) -> Iterator[FileOutcome]:
+        return islice(chain.from_iterable(map(self._outcomes.of, _STATUSES)), _SHOWN)
+
+    def _more(self) -> Iterable[str]:
+        return (f"… and {len(self.files) - _SHOWN:,} more",) if len(self.files) > _SHOWN else ()
+
+    @property
+    def _outcomes(self) -> Outcomes:
+        return cast("Outcomes", self.files)
+
+
+_HEADINGS: Final = ("status", "bytes", "method", "verified by", "target", "why")
+
+
+def _cells(one: FileOutcome) -> tuple[str, ...]:
+    return one.status, str(one.bytes), one.method, one.verification, one.target or one.source, one.why
+
+
+def _where(one: FileOutcome) -> str:
+    return one.error.url if one.error is not None and one.error.url else one.source

@@ -6,22 +6,68 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, Final
 
+from persistence_fsspec.crc32c import ALGORITHM as CRC32C
+from persistence_fsspec.crc32c import crc32c
 from persistence_fsspec.errors import ChecksumMismatchError
-from persistence_fsspec.store import Digest, ObjectInfo, Store
+from persistence_fsspec.store import MD5_OF_PARTS, Digest, ObjectInfo, Store
 
-_KNOWN: Final = ("md5", "sha1", "sha256", "sha512")
-_OTHERWISE: Final = "sha256"
+_HASHLIB: Final = ("md5", "sha1", "sha256", "sha512")
+
+
+def can_compute(algorithm: str) -> bool:
+    """Whether `new_hash` knows it."""
+    return algorithm == CRC32C or algorithm in _HASHLIB or algorithm.startswith(MD5_OF_PARTS)
 
 
 def algorithm_for(info: ObjectInfo, target: Store) -> str:
-    """The digest worth computing: one that either end can confirm, else SHA-256 for the report."""
+    """The digest worth computing: one that either end can confirm, else the fastest, for the report."""
     candidates = (info.digest[0] if info.digest else None, target.capabilities.digest)
-    return next((name for name in candidates if name in _KNOWN), _OTHERWISE)
+    return next((name for name in candidates if name is not None and can_compute(name)), CRC32C)
+
+
+class _Md5OfParts:
+    """The MD5 of the MD5s of parts, and their number: what S3 makes an ETag of."""
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size, self._left = part_size, part_size
+        self._part, self._done = new_hash("md5"), b""
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if not self._left:
+                self._done += self._part.digest()
+                self._part, self._left = new_hash("md5"), self._part_size
+            self._part.update(view[: self._left])
+            taken = min(len(view), self._left)
+            self._left -= taken
+            view = view[taken:]
+
+    def hexdigest(self) -> str:
+        digests = self._done + self._part.digest()
+        whole = new_hash("md5")
+        whole.update(digests)
+        return f"{whole.hexdigest()}-{len(digests) // 16}"
+
+
+class _Crc32c:
+    """CRC32C, as hashlib would have it."""
+
+    def __init__(self) -> None:
+        self._found = crc32c(b"")
+
+    def update(self, data: bytes) -> None:
+        self._found = crc32c(bytes(data), self._found)
+
+    def hexdigest(self) -> str:
+        return self._found
 
 
 def new_hash(algorithm: str) -> Any:
     """A hash object; not for security, so that MD5 works where policy forbids it for that."""
-    return hashlib.new(algorithm, usedforsecurity=False)
+    if algorithm.startswith(MD5_OF_PARTS):
+        return _Md5OfParts(int(algorithm.removeprefix(MD5_OF_PARTS)))
+    return _Crc32c() if algorithm == CRC32C else hashlib.new(algorithm, usedforsecurity=False)
 
 
 def digest_of(pieces: Iterable[bytes], algorithm: str) -> Digest:
@@ -58,3 +104,13 @@ def confirmed(seen: Digest, stored: Digest | None, again: Iterable[bytes], where
     if digest_of(again, seen[0]) != seen:
         raise ChecksumMismatchError(f"{where}: {seen[0]} is {stored[1]} at the store and {seen[1]} here")
     return False
+
+
+def require_same_again(store: Store, info: ObjectInfo, seen: Digest) -> None:
+    """Read an object once more, where nothing else tells whether it came through the network as it is.
+
+    Raises:
+        ChecksumMismatchError: It is not what came the first time.
+    """
+    if digest_of(store.stream(info.key, pin=info), seen[0]) != seen:
+        raise ChecksumMismatchError("two readings of it differ", operation="read", url=store.url(info.key))

@@ -42,6 +42,8 @@ def persist(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_STATE_DIR", str(home / "state"))
 
     def call(*args, stdin=None):
         done = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin, prog_name="persist")

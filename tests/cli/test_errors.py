@@ -69,18 +69,30 @@ def test_errors_speak_in_options_not_in_arguments(persist):
     assert "persist protocols" in persist("ls", "nope://x").err
 
 
-def test_many_failures_are_counted_not_listed(persist, tree):
-    """Beside what has arrived: the reason once, with one example."""
-    for i in range(25):
-        (tree / f"gone{i}").symlink_to("nowhere")
+def test_every_file_that_failed_is_named(persist, tree):
+    """Each on a line with its reason, beside what has arrived, and the way on."""
+    for name in ("gone1", "gone2", "gone3"):
+        (tree / name).symlink_to("nowhere")
     said = persist("cp", "-r", "d", "e")
 
     assert said.code == 3
+    assert "3 of 6 files failed" in said.err.splitlines()[0]
+    assert sorted(line.split(":")[0] for line in said.err.splitlines()[1:4]) == ["  gone1", "  gone2", "  gone3"]
+    assert "The rest has arrived. Once that is mended, the same command again copies what is missing." in said.err
+    assert said.err.count("\n") == 5
+
+
+def test_of_many_failures_the_first_are_named(persist, tree):
+    """And the others counted; JSON has them all."""
+    for i in range(25):
+        (tree / f"gone{i}").symlink_to("nowhere")
+    said, told = persist("cp", "-r", "d", "e"), persist("cp", "-r", "d", "e", "--json")
+
+    assert said.code == 3
     assert "25 of 28 files failed" in said.err
-    assert "25 files: " in said.err
-    assert "such as gone" in said.err
-    assert "The rest has arrived." in said.err
-    assert said.err.count("\n") < 6
+    assert len([line for line in said.err.splitlines() if line.startswith("  gone")]) == 20
+    assert "... and 5 more, for the same reasons; --json lists all files" in said.err
+    assert sum(file["status"] == "failed" for file in told.json["files"]) == 25
 
 
 def test_every_error_has_a_code_that_the_help_explains():
@@ -263,33 +275,44 @@ def test_equal_reasons_are_one_whatever_the_file_is_called():
     assert exit_code(error) == 1
 
 
-def test_many_reasons_are_few_lines(capsys):
-    """The most frequent first; the rest counted."""
+def test_each_reason_is_among_the_files_that_are_named(capsys):
+    """Also when it is that of a single file behind many others."""
     arrived = FileOutcome(key="k", source="s3://b/k", target="ftp://h/k", status="copied")
-    files = [failed(f"k{i}", PersistenceError(f"reason number {i // 2}")) for i in range(30)]
+    files = [failed(f"k{i}", PersistenceError("the frequent reason")) for i in range(300)]
     error = transfer(arrived, *files, failed("z", ObjectNotFoundError("not found")))
     with pytest.raises(typer.Exit) as ended, one_screen(as_json=False, verbose=0):
         raise error
     shown = capsys.readouterr().err
 
     assert ended.value.exit_code == 3
-    assert "31 of 32 files failed" in shown
-    assert "2 files: reason number 0, such as k0" in shown
-    assert "8 more reasons" in shown
-    assert "The rest has arrived." in shown
-    assert "again" not in shown, "none of these reasons passes by itself"
-    assert shown.count("\n") <= 12
+    assert "301 of 302 files failed" in shown
+    assert "k0: the frequent reason" in shown
+    assert "z: not found" in shown
+    assert "... and 281 more, for the same reasons" in shown
+    assert shown.count("\n") == 23
 
 
-@pytest.mark.parametrize(("operation", "words"), [("copy", "copies all of it again"), ("delete", "deletes what is left")])
-def test_what_can_pass_is_worth_another_try(operation, words):
-    """And only that; nothing is promised to be taken up where it ended."""
+def test_more_reasons_than_lines_are_counted(capsys):
+    """Nothing is left unsaid."""
+    files = [failed(f"k{i}", PersistenceError(f"reason number {i // 2}")) for i in range(60)]
+    with pytest.raises(typer.Exit), one_screen(as_json=False, verbose=0):
+        raise transfer(FileOutcome(key="k", source="s3://b/k", target="ftp://h/k", status="copied"), *files)
+
+    assert "... and 40 more, for 10 other reasons too; --json lists all files" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("operation", "words"), [("copy", "copies what is missing"), ("delete", "deletes what is left")])
+def test_the_way_on_is_told(operation, words):
+    """With what may pass by itself, and with what somebody has to mend."""
     arrived = FileOutcome(key="k", source="s3://b/k", target="ftp://h/k", status="copied")
     passing = transfer(arrived, failed("a", ConnectionFailedError("reset")), operation=operation)
     staying = transfer(arrived, failed("a", ObjectNotFoundError("not found")), operation=operation)
 
-    assert words in " ".join(advice(passing))
-    assert words not in " ".join(advice(staying))
+    assert f"This may pass: the same command {words}".replace("command copies", "command again copies") in " ".join(
+        advice(passing)
+    )
+    assert "Once that is mended, the same command" in " ".join(advice(staying))
+    assert words in " ".join(advice(staying))
 
 
 def test_the_most_different_failures_keep_their_code(persist, tree):
@@ -333,7 +356,8 @@ def test_a_name_with_a_star_is_a_name(persist, tree):
     [
         (("put", "a", "b"), "persist cp"),
         (("get", "a", "b"), "persist cp"),
-        (("sync", "a", "b"), "persist cp -r"),
+        (("rsync", "a", "b"), "persist sync"),
+        (("mirror", "a", "b"), "persist sync --delete"),
         (("ls", "--endpoint-url", "https://x"), "-o endpoint_url="),
         (("cp", "a", "b", "--region", "x"), "-o client_kwargs.region_name="),
     ],
@@ -388,13 +412,11 @@ def test_urls_that_are_none(persist, tree):
     assert os.listdir(tree.parent) == ["d"]
 
 
-def test_no_text_promises_that_a_transfer_goes_on(persist):
-    """It begins again."""
-    shown = persist("--help").out + persist("cp", "--help").out
-
-    assert "begins again and copies all of it" in " ".join(shown.split())
-    for promise in ("give it again", "goes on", "is kept", "resume"):
-        assert promise not in shown
+def test_the_help_says_what_becomes_of_an_interrupted_transfer(persist):
+    """It goes on; only a stream begins again."""
+    for command in ("cp", "sync"):
+        assert "the same command goes on where it was" in " ".join(persist(command, "--help").out.lower().split())
+    assert "persist resume" in persist("--help").out
 
 
 # --- what was typed may hold a secret ---

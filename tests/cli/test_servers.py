@@ -44,6 +44,26 @@ def test_from_one_store_to_another(persist, tree, s3_server, ftp_server, monkeyp
     assert ftp_server.raw_read("cli-cross/x") is None
 
 
+def test_one_store_is_made_like_another(persist, s3_server, ftp_server):
+    """Planned, then done: what is new or different is copied, what is too much deleted; and twice does nothing."""
+    both = [*options(s3_server, "s3."), *options(ftp_server, "ftp.")]
+    for name, data in {"same": b"1", "new": b"22", "sub/new": b"333"}.items():
+        s3_server.raw_write(f"cli-sync/{name}", data)
+    ftp_server.raw_write("cli-sync/same", b"1")
+    ftp_server.raw_write("cli-sync/old", b"old")
+    args = ("sync", f"{s3_server.url}/cli-sync", f"{ftp_server.url}/cli-sync", "--delete", *both)
+    planned = persist(*args, "--dry-run", "--json").json
+    assert ftp_server.raw_read("cli-sync/new") is None
+    done, again = persist(*args, "--json"), persist(*args)
+
+    assert (done.code, again.code) == (0, 0), done.err + again.err
+    assert planned["summary"] | {"bytes": 0} == {"copy": 2, "skip": 1, "make_folder": 0, "delete": 1, "failed": 0, "bytes": 0}
+    assert sorted(file["status"] for file in done.json["files"]) == ["copied", "copied", "deleted", "skipped"]
+    assert ftp_server.raw_read("cli-sync/sub/new") == b"333"
+    assert ftp_server.raw_read("cli-sync/old") is None
+    assert again.err == "nothing to do: 3 files already there\n"
+
+
 def test_an_option_without_a_protocol_must_be_clear(persist, s3_server, ftp_server):
     """With two stores it belongs to neither."""
     said = persist("cp", f"{s3_server.url}/x", f"{ftp_server.url}/x", "-o", "anon=true")

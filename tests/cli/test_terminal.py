@@ -75,17 +75,18 @@ def two(tmp_path):
     return tmp_path / "d"
 
 
-def test_progress_of_a_tree_is_a_count(terminal, two):
-    """Nobody knows how much there is: no bar, no percentage. The summary follows."""
+def test_progress_of_a_tree_is_a_bar_once_it_is_listed(terminal, two):
+    """With totals of files and bytes. The summary follows."""
     started = terminal("cp", "-r", "d", "e")
 
     assert started.end() == 0
     assert "copying" in started.seen
-    assert "2 files" in started.seen
+    assert "2/2 files" in started.seen
+    assert "2.0/2.0 kB" in started.seen
     assert "copied 2 files" in started.seen
     assert "\x1b[" in started.seen
-    assert "%" not in started.seen
-    assert "━" not in started.seen
+    assert "100%" in started.seen
+    assert "━" in started.seen
 
 
 def test_progress_of_one_file_is_a_bar(terminal, tmp_path):

@@ -54,8 +54,8 @@ class Flaky(Layer):
     def children(self, key):
         yield from self._pieces("children", self.inner.children(key), 2)
 
-    def find(self, key, *, on_error=None):
-        yield from self._pieces("find", self.inner.find(key, on_error=on_error), 2)
+    def find(self, key, **options):
+        yield from self._pieces("find", self.inner.find(key, **options), 2)
 
     def _pieces(self, operation, pieces, break_at):
         for number, piece in enumerate(pieces):

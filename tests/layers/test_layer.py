@@ -8,17 +8,20 @@ import pytest
 
 from persistence_fsspec import Policy, Store, Writer
 from persistence_fsspec.layers import layered
-from persistence_fsspec.layers.layer import Layer, WriterLayer, taken
+from persistence_fsspec.layers.layer import Layer, UploadLayer, WriterLayer, taken
 from persistence_fsspec.layers.limit import LimitLayer
 from persistence_fsspec.layers.readonly import ReadOnlyLayer
 from persistence_fsspec.layers.retry import RetryLayer
 from persistence_fsspec.layers.timeout import TimeoutLayer
+from persistence_fsspec.store import Leftover, Part, Upload
 from persistence_fsspec.testing import StoreConformance
 from tests.conformance.harnesses import MemoryHarness
 
 # What each operation is called with, by the names of the interface.
 _VALUES = {"key": "k", "start": 1, "end": 2, "pin": None, "on_error": None, "size": 3, "overwrite": False, "if_match": "v"}
 _VALUES |= {"metadata": {"a": "b"}, "data": b"data", "source": "from", "target": "to", "seconds": 5}
+_VALUES |= {"links": "list", "folders": True, "part_size": 2, "token": "t", "leftover": Leftover(kind="partial", key="k")}
+_VALUES |= {"number": 1, "crc32c": "00000000", "part": Part(number=1, size=4), "parts": [Part(number=0, size=4)]}
 
 
 def operations(interface):
@@ -61,6 +64,17 @@ def test_a_plain_writer_forwards_every_operation(name):
     args = [b"data"] if name == "write" else []
 
     getattr(WriterLayer(inner), name)(*args)
+
+    assert inner.asked == [(name, tuple(args), {})]
+
+
+@pytest.mark.parametrize("name", [n for n in operations(Upload) if n not in {"token", "part_size"}])
+def test_a_plain_upload_forwards_every_operation(name):
+    """With all its arguments."""
+    inner = Recorder()
+    args = [_VALUES[parameter] for parameter in list(inspect.signature(getattr(Upload, name)).parameters)[1:]]
+
+    getattr(UploadLayer(inner), name)(*args)
 
     assert inner.asked == [(name, tuple(args), {})]
 

@@ -59,12 +59,17 @@ def instance_of(store: Store) -> Any:
         return fs
 
 
-def connections_of(store: Store) -> Connections:
-    """What hands out the driver's instances behind a store and its layers."""
+def raw_store(store: Store) -> FilesystemStore:
+    """The store behind its layers."""
     while isinstance(store, Layer):
         store = store.inner
     assert isinstance(store, FilesystemStore)
-    return store._driver.connections
+    return store
+
+
+def connections_of(store: Store) -> Connections:
+    """What hands out the driver's instances behind a store and its layers."""
+    return raw_store(store)._driver.connections
 
 
 def in_fork(act: Callable[[], bool], *, seconds: float = 4.0) -> str:

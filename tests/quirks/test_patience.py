@@ -494,7 +494,7 @@ BODY = bytes(range(256)) * (4096 * 12)  # 12 MiB: two whole parts and a rest
 @pytest.mark.server("s3")
 @pytest.mark.quirk("sinks-repeat-parts")
 @pytest.mark.parametrize("kind", ["unavailable", "cut-request", "lost-reply"])
-@pytest.mark.parametrize("at_request", [1, 2, 4, 5], ids=["begin", "part", "last part", "complete"])
+@pytest.mark.parametrize("at_request", [1, 2, 4, 5, 7, 8], ids=["begin", "ask", "begin anew", "part", "last part", "complete"])
 def test_s3_parts_are_sent_again(kind, at_request, s3, s3_server, small_parts):
     """Each request of an upload may fail once, also after it was done."""
     port = int(s3_server.endpoint_url.rpartition(":")[2])
@@ -556,7 +556,7 @@ def test_s3_an_upload_that_somebody_aborted_is_no_success(s3, s3_server, small_p
     s3.raw_write("k", b"old")
     sink = dialect_for("s3fs").sink(fs, path, size=None, metadata=None)
     sink.write(BODY[: 10 * MIB])
-    fs.call_s3("abort_multipart_upload", **sink._upload)
+    fs.call_s3("abort_multipart_upload", **sink._multipart.upload)
 
     assert isinstance(within(sink.close), OSError)
     assert s3.raw_read("k") == b"old"

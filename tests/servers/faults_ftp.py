@@ -33,6 +33,19 @@ class FtpFaults(FaultProxy):
         with self.connect() as server:
             _Conversation(self, client, server).run()
 
+    def passing(self, data: bytes, command: str, before: int) -> bytes:  # noqa: ARG002 - for others to look at
+        """What to pass on instead of *data*, which a transfer's data connection carries.
+
+        Args:
+            data: A piece of it.
+            command: That asked for the transfer, with its arguments.
+            before: Bytes of the transfer that have passed already.
+        """
+        return data
+
+    def answered(self, command: str) -> None:
+        """The server has done what a command asked for, or refused it, and the client does not know yet."""
+
 
 @dataclass
 class _Sent:
@@ -79,6 +92,7 @@ class _Conversation:
             self._end(fault)
             return False
         if text.partition(" ")[0].upper() in _TRANSFERS and self._data is not None:
+            self._data.command = text
             self._data.fault = self._proxy.due(number, text, *_ON_DATA)
         self._waiting.append(_Sent(number, text, fault))
         self._server.sendall(line)
@@ -109,6 +123,8 @@ class _Conversation:
         if sent is not None and sent.fault is not None:
             self._end(sent.fault)
             return False
+        if sent is not None:
+            self._proxy.answered(sent.text)
         self._client.sendall(self._redirected(reply))
         return True
 
@@ -129,6 +145,7 @@ class _DataConnection:
     def __init__(self, proxy: FtpFaults, port: int) -> None:
         self._proxy, self._target = proxy, port
         self.fault: Fault | None = None
+        self.command = ""
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         proxy.spawn(self._run)
@@ -153,7 +170,7 @@ class _DataConnection:
                 return
             if not data:
                 return
-            target.sendall(data)
+            target.sendall(self._proxy.passing(data, self.command, passed))
             passed += len(data)
 
     def _break(

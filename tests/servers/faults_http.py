@@ -32,6 +32,7 @@ class Answer:
 
     head: bytes
     body: bytes
+    status: int = 200
 
 
 class HttpFaults(FaultProxy):
@@ -116,7 +117,7 @@ def _as_sent(answer: HTTPResponse, body: bytes, method: str) -> Answer:
     length = answer.headers["content-length"] if method == "HEAD" else str(len(body))
     if length is not None and answer.status not in {204, 304}:
         lines.append(f"Content-Length: {length}")
-    return Answer("\r\n".join([*lines, "", ""]).encode("latin-1"), body)
+    return Answer("\r\n".join([*lines, "", ""]).encode("latin-1"), body, answer.status)
 
 
 def _read_request(stream: BinaryIO, client: socket.socket) -> Request | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 from typing_extensions import assert_type
@@ -12,6 +13,8 @@ from persistence_fsspec import (
     DataPersistencePlugins,
     Event,
     FSSpecPersistence,
+    GcOutcome,
+    GcReport,
     ObjectInfo,
     ObjectNotFoundError,
     Policy,
@@ -42,9 +45,40 @@ assert_type(p.capabilities(), Capabilities)
 assert_type(p.child("k"), FSSpecPersistence)
 assert_type(p.url("k"), str)
 assert_type(p.sign("k", 60), str)
+assert_type(p.snapshot("k"), ObjectInfo)
+assert_type(p.versions("k"), Iterator[ObjectInfo])
+assert_type(p.read_bytes("k", version="v"), bytes)
+p.open("k", "r", version=p.snapshot("k"))
+assert_type(p.gc("k", older_than="1d", foreign=True, dry_run=True), GcReport)
+assert_type(p.gc(older_than=timedelta(hours=2)).removed, tuple[GcOutcome, ...])
 
 assert_type(p.copy("a", "s3://b/a", overwrite=False, include="*.txt", progress=True), TransferReport)
 assert_type(p.move("a", "b", recursive=True, exclude=["x"]), TransferReport)
+
+
+async def awaiting() -> None:
+    """Everything can be awaited, with the same arguments and the same answers."""
+    assert_type(await p.aio.put("folder", "name", recursive=True, include="*.txt", progress=True), TransferReport)
+    assert_type(await p.aio.get("name", Path("folder"), recursive=True, links="skip", preserve=["mode"]), TransferReport)
+    assert_type(await p.aio.copy("a", "s3://b/a", overwrite=False), TransferReport)
+    assert_type(await p.aio.move("a", "b", recursive=True), TransferReport)
+    assert_type(await p.aio.sync("a", "b", delete=True, max_delete=None), TransferReport)
+    assert_type(await p.aio.resume(report), TransferReport)
+    assert_type(await p.aio.exists("k"), bool)
+    assert_type(await p.aio.info("k"), ObjectInfo)
+    assert_type(await p.aio.read_bytes("k", start=0, end=5), bytes)
+    assert_type(await p.aio.write_bytes("k", b"", overwrite=False), ObjectInfo)
+    await p.aio.append("k", b"")
+    assert_type(await p.aio.delete("k", missing_ok=True), int)
+    assert_type(await p.aio.sign("k", 60), str)
+    assert_type(await p.aio.snapshot("k"), ObjectInfo)
+    assert_type((await p.aio.gc("k", dry_run=True)).bytes, int)
+    async for version in p.aio.versions("k"):
+        assert_type(version, ObjectInfo)
+    async for name in p.aio.listdir("k"):
+        assert_type(name, str)
+    async for found in p.aio.find("k", include="*.csv"):
+        assert_type(found, ObjectInfo)
 
 
 def hear(event: Event) -> None:

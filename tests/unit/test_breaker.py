@@ -25,7 +25,7 @@ def test_a_dead_server_fails_a_tree_once(dead_port, tmp_path):
     persistence = FSSpecPersistence(f"ftp://127.0.0.1:{dead_port}/x", policy=Policy(attempts=1))
 
     with pytest.raises(TransferError) as caught:
-        persistence.put(tmp_path, "tree", recursive=True)
+        persistence.put(tmp_path, "tree", recursive=True, compare="never")
 
     files = caught.value.report.files
     untried = [file for file in files if file.attempts == 0]
@@ -33,6 +33,15 @@ def test_a_dead_server_fails_a_tree_once(dead_port, tmp_path):
     assert all(isinstance(file.error, ConnectionFailedError) for file in files)
     assert len(untried) > 150
     assert all(file.error.message.startswith("not tried: ") for file in untried)
+
+
+def test_a_dead_server_is_one_error_where_the_target_is_looked_at(dead_port, tmp_path):
+    """Nothing was tried for any file, so there is nothing to report of them."""
+    (tmp_path / "a").write_text("x")
+    persistence = FSSpecPersistence(f"ftp://127.0.0.1:{dead_port}/x", policy=Policy(attempts=1))
+
+    with pytest.raises(ConnectionFailedError):
+        persistence.put(tmp_path, "tree", recursive=True)
 
 
 def test_a_success_starts_the_count_anew():

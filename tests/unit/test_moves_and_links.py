@@ -141,6 +141,7 @@ def test_a_source_that_changed_after_it_was_copied_stays():
 
     class Meddler:
         def expect(self, files, n_bytes): ...
+        def listed(self): ...
         def advance(self, key, n_bytes): ...
         def finish(self, key, status):
             persistence.write_bytes("d/a", b"v2 by somebody else")
@@ -148,7 +149,7 @@ def test_a_source_that_changed_after_it_was_copied_stays():
         def close(self): ...
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(TransferError) as caught:
-        patch.setattr("persistence_fsspec.persistence.as_progress", lambda _: Meddler())
+        patch.setattr("persistence_fsspec.transferring.as_progress", lambda _: Meddler())
         persistence.move("d", "e", recursive=True)
 
     assert isinstance(caught.value.report.failed[0].error, ConflictError)

@@ -96,14 +96,13 @@ def test_a_policy_travels_as_it_is(monkeypatch):
 
 
 def test_memory_is_a_quarter_of_what_the_group_allows(monkeypatch, tmp_path):
-    """A container with 512 MiB gets 128 MiB of buffers, and fewer files in flight for large parts."""
+    """A container with 512 MiB gets 128 MiB of buffers."""
     limit = tmp_path / "memory.max"
     limit.write_text("536870912\n")
     monkeypatch.setattr(module, "_group_files", lambda: [limit])
 
     assert module.memory_limit() == 536870912
     assert Policy().max_memory == 128 * 1024**2
-    assert Policy(part_size=16 * 1024**2, concurrency=32).workers == 2
 
 
 def test_no_limit_means_the_default(monkeypatch, tmp_path):

@@ -29,6 +29,7 @@ _SHOWN = [
     "local", "memory", "s3fs", "gcsfs", "adlfs", "ftp", "paramiko", "sshfs", "webdav", "http", "archive",
     "smb", "hdfs-native", "webhdfs", "pyarrow", "lakefs",
 ]  # fmt: skip
+_GOES_ON = {"any": "by its parts", "ordered": "by appending", "none": "from its beginning"}
 _WORDS = {"version": "its version", "weak": "size and time", "none": "its size"}
 
 
@@ -40,9 +41,9 @@ def capabilities_table() -> str:
     for driver in _SHOWN:
         can = _CAPABILITIES if driver == "local" else traits(driver)[0]
         create = "atomic" if can.create else "refused"
-        cells = [can.publish, create, can.append, _WORDS[can.pin], can.digest or "—"]
+        cells = [can.publish, create, can.append, _GOES_ON[can.parts], _WORDS[can.pin], can.digest or "—"]
         rows.append(
-            f"| {driver} | " + " | ".join("read-only" if not can.write and i < 3 else c for i, c in enumerate(cells)) + " |\n"
+            f"| {driver} | " + " | ".join("read-only" if not can.write and i < 4 else c for i, c in enumerate(cells)) + " |\n"
         )
     return "".join(rows)
 

@@ -18,7 +18,7 @@ from tests.servers.environment import environment
 from tests.servers.process import PROGRAMS, NotInstalled
 
 ROOT = Path(__file__).parents[2]
-OURS = ("fsspec>=2025.10.0", "pathspec>=0.12", "platformdirs>=4", "tenacity>=9", "tomli>=2")
+OURS = ("fsspec>=2025.10.0", "google-crc32c>=1.5", "pathspec>=0.12", "platformdirs>=4", "tenacity>=9", "tomli>=2")
 SCHEDULERS = {"dask": ("distributed==2025.12.0", *OURS), "ray": ("ray==2.54.1", *OURS)}
 
 

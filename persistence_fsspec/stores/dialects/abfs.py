@@ -9,27 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import IO, Any, Final
 
 from fsspec.asyn import sync
 
 from persistence_fsspec.errors import (
-    ConflictError,
-    InvalidNameError,
     IsAFolderError,
     NotAFolderError,
     ObjectExistsError,
     StoreError,
     UnsupportedPersistenceOp,
 )
-from persistence_fsspec.store import Digest, ObjectInfo
+from persistence_fsspec.store import Digest, ObjectInfo, Part
+from persistence_fsspec.stores.dialects.abfs_upload import BLOCKS_MAX, AbfsUpload, Blocks, client_of, limits, split
 from persistence_fsspec.stores.dialects.aio import send_once
-from persistence_fsspec.stores.dialects.base import ObjectDialect, Repeat, exactly, plain_etag
+from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, plain_etag
+from persistence_fsspec.stores.dialects.old_versions import azure_versions
+from persistence_fsspec.stores.dialects.parts import callers_own, kept_digest, parts_kept
 
-_BLOCKS_MAX: Final = 50_000
 _DECOMPRESS_SINCE: Final = (12, 24)
 
 
@@ -41,7 +41,7 @@ class AbfsDialect(ObjectDialect):
     # --- opening ---
 
     def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
-        """Time limits; `_limits` passes them on, and switches the retries off call by call."""
+        """Time limits; `limits` passes them on, and switches the retries off call by call."""
         return {"connection_timeout": stall_seconds, "read_timeout": stall_seconds, **options}
 
     def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:  # noqa: ARG002
@@ -53,7 +53,7 @@ class AbfsDialect(ObjectDialect):
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """HEAD; where there is no blob, one name below it proves a folder."""
-        container, blob = _split(path)
+        container, blob = split(path)
         found = sync(fs.loop, _properties, fs, container, blob) if blob else None
         if found is not None:
             return _describe(container, found)
@@ -64,7 +64,7 @@ class AbfsDialect(ObjectDialect):
 
     def children(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
         """Pages of one level."""
-        container, blob = _split(path)
+        container, blob = split(path)
         empty = True
         folders: set[str] = set()  # one may come twice: by the names below it, and by a blob that marks it
         for page in _pages(fs, container, blob, flat=False):
@@ -81,7 +81,7 @@ class AbfsDialect(ObjectDialect):
 
     def find(self, fs: Any, path: str) -> Iterator[ObjectInfo] | None:
         """Pages of everything below, one after the other."""
-        container, blob = _split(path)
+        container, blob = split(path)
         found = (_describe_entry(container, raw) for page in _pages(fs, container, blob, flat=True) for raw in page)
         return (entry for entry in found if entry is not None and not entry.is_folder)
 
@@ -91,16 +91,31 @@ class AbfsDialect(ObjectDialect):
         """On condition of the ETag."""
         if end is not None and end <= (start or 0):
             return b""
-        data: bytes = sync(fs.loop, _download, fs, *_split(path), start or 0, end, pin.version if pin else None)
+        data: bytes = sync(fs.loop, _download, fs, *split(path), start or 0, end, pin)
         return data
+
+    def versions(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """Where the account has versioning."""
+        container, blob = split(path)
+        client = fs.service_client.get_container_client(container)
+        for raw in sync(fs.loop, azure_versions, client, blob, limits(fs)):
+            yield replace(_describe(container, raw), version_id=raw.version_id)
+
+    def current_version(self, fs: Any, path: str) -> ObjectInfo | None:
+        """Where the account has versioning."""
+        container, blob = split(path)
+        found = sync(fs.loop, _properties, fs, container, blob) if blob else None
+        if found is None or not found.version_id or _marks_folder(found.metadata):
+            return None
+        return replace(_describe(container, found), version_id=found.version_id)
 
     # --- writing ---
 
-    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> _Blocks:
+    def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> Blocks:
         """Blocks; only closing lists them, so an abandoned upload is never seen."""
         # A tenth is spare: the size is what the caller expects, not what comes.
-        part = max(self.object_part_size, -(-(size or 0) // (_BLOCKS_MAX * 9 // 10)))
-        return _Blocks(fs, path, part, metadata, repeat=self.repeat)
+        part = max(self.object_part_size, -(-(size or 0) // (BLOCKS_MAX * 9 // 10)))
+        return Blocks(fs, path, part, metadata, repeat=self.repeat)
 
     def write_object(
         self,
@@ -111,29 +126,54 @@ class AbfsDialect(ObjectDialect):
         create: bool = False,
         if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
         metadata: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> ObjectInfo | None:
         """One upload; what is too large for one goes by blocks, of which the last call is on condition."""
         if isinstance(body, bytes):
-            sync(fs.loop, _upload, fs, *_split(path), body, create, dict(metadata or {}))
-            return
-        blocks = _Blocks(fs, path, self.object_part_size, metadata, create=create, repeat=self.repeat)
+            answer = sync(fs.loop, _upload, fs, *split(path), body, create, dict(metadata or {}))
+            return _as_told(path, len(body), answer)
+        blocks = Blocks(fs, path, self.object_part_size, metadata, create=create, repeat=self.repeat)
         while data := body.read(self.object_part_size):
             blocks.write(data)
         blocks.close()
+        return None
+
+    def upload(
+        self,
+        fs: Any,
+        path: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        create: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> AbfsUpload:
+        """Blocks of one size, which wait for their list for a week."""
+        found = AbfsUpload(path, size=size, part_size=part_size, token=token, create=create, metadata=metadata)
+        if token:
+            found.require_begun(fs)
+        return found
+
+    def part_digests(self, fs: Any, path: str, pin: ObjectInfo) -> Sequence[Part]:
+        """What our own upload kept with the blob."""
+        found = sync(fs.loop, _properties, fs, *split(path))
+        if found is None or plain_etag(found.etag) != pin.version:
+            return ()
+        return parts_kept(found.metadata, pin.size)
 
     def copy(self, fs: Any, source: str, target: str) -> None:
         """Inside the service."""
-        sync(fs.loop, _copy, fs, _split(source), _split(target))
+        sync(fs.loop, _copy, fs, split(source), split(target))
 
     def delete(self, fs: Any, path: str) -> None:
         """One blob."""
-        sync(fs.loop, _delete, fs, *_split(path))
+        sync(fs.loop, _delete, fs, *split(path))
 
     def sign(self, fs: Any, path: str, seconds: int) -> str:
         """By the account's key; other credentials cannot vouch for somebody else."""
         from azure.storage.blob import BlobSasPermissions, generate_blob_sas  # noqa: PLC0415 - loaded with the driver
 
-        container, blob = _split(path)
+        container, blob = split(path)
         account = fs.service_client.credential
         if not hasattr(account, "account_key"):
             raise UnsupportedPersistenceOp("signing a URL needs the account's key, and there is none here")
@@ -145,73 +185,7 @@ class AbfsDialect(ObjectDialect):
             permission=BlobSasPermissions(read=True),
             expiry=datetime.now(tz=timezone.utc) + timedelta(seconds=seconds),
         )
-        return f"{_client(fs, container, blob).url}?{token}"
-
-
-class _Blocks:
-    """One upload in blocks with names of its own, so that two writers of one blob never mix.
-
-    adlfs' own file is not used: it commits what it holds when it is garbage collected.
-    Blocks that are never committed disappear after a week; nothing lists or removes them before.
-    """
-
-    def __init__(
-        self, fs: Any, path: str, part: int, metadata: Mapping[str, str] | None, *, repeat: Repeat, create: bool = False
-    ) -> None:
-        self._fs, self._where, self._part, self._repeat = fs, _split(path), part, repeat
-        self._metadata, self._create = dict(metadata or {}), create
-        self._buffer = bytearray()
-        self._ids: list[str] = []
-
-    def write(self, data: bytes) -> None:
-        """Collect, and send whole blocks."""
-        self._buffer += data
-        while len(self._buffer) >= self._part:
-            self._stage(self._part)
-
-    def close(self) -> None:
-        """Send the rest, and make the blob of all blocks."""
-        if self._buffer:
-            self._stage(len(self._buffer))
-        self._repeat(self._commit)
-
-    def _commit(self) -> None:
-        try:
-            sync(self._fs.loop, _commit, self._fs, *self._where, self._ids, self._create, self._metadata)
-        except ObjectExistsError:
-            # The answer to an earlier try may have been lost; nobody else has blocks of these names.
-            if sync(self._fs.loop, _committed, self._fs, *self._where) != self._ids:
-                raise
-
-    def abort(self) -> None:
-        """Forget the blocks."""
-        self._buffer, self._ids = bytearray(), []
-
-    def _stage(self, size: int) -> None:
-        block, data = uuid.uuid4().hex, bytes(self._buffer[:size])
-        self._repeat(lambda: sync(self._fs.loop, _stage, self._fs, *self._where, block, data))
-        self._ids.append(block)
-        del self._buffer[:size]
-        # A blob has 50,000 blocks at most; growing ones make room for 5 TB of unknown length.
-        if len(self._ids) % (_BLOCKS_MAX // 5) == 0:
-            self._part *= 2
-
-
-def _split(path: str) -> tuple[str, str]:
-    """The container, and the name of the blob, which keeps every character."""
-    container, _, blob = path.lstrip("/").partition("/")
-    if not container:
-        raise InvalidNameError("the URL names no container: abfs://container/name")
-    return container, blob
-
-
-def _client(fs: Any, container: str, blob: str) -> Any:
-    return fs.service_client.get_blob_client(container, blob)
-
-
-def _limits(fs: Any) -> dict[str, Any]:
-    """The time limits the driver was given; and no retries, which multiply with those of our own."""
-    return {"retry_total": 0, **getattr(fs, "_timeout_kwargs", {})}
+        return f"{client_of(fs, container, blob).url}?{token}"
 
 
 async def _open_session(fs: Any) -> None:
@@ -228,7 +202,7 @@ def _pages(fs: Any, container: str, blob: str, *, flat: bool) -> Iterator[list[A
     client = fs.service_client.get_container_client(container)
     listing = client.list_blobs if flat else client.walk_blobs
     # The metadata tell the folders of hierarchical accounts from files.
-    pages = listing(name_starts_with=f"{blob}/" if blob else None, include=["metadata"], **_limits(fs)).by_page()
+    pages = listing(name_starts_with=f"{blob}/" if blob else None, include=["metadata"], **limits(fs)).by_page()
     while (page := sync(fs.loop, _next_page, pages)) is not None:
         yield page
 
@@ -243,7 +217,7 @@ async def _next_page(pages: Any) -> list[Any] | None:
 
 async def _holds_something(fs: Any, container: str, prefix: str) -> bool:
     client = fs.service_client.get_container_client(container)
-    async for _ in client.list_blobs(name_starts_with=prefix or None, results_per_page=1, **_limits(fs)):
+    async for _ in client.list_blobs(name_starts_with=prefix or None, results_per_page=1, **limits(fs)):
         return True
     return False
 
@@ -268,7 +242,7 @@ def _describe(container: str, raw: Any) -> ObjectInfo:
         version=plain_etag(raw.etag),
         digest=_digest(raw),
         # adlfs says of each of its files that it is one; that is not the caller's text.
-        metadata={name: value for name, value in metadata.items() if name != "is_directory"},
+        metadata={name: value for name, value in callers_own(metadata).items() if name != "is_directory"},
     )
 
 
@@ -279,9 +253,19 @@ def _marks_folder(metadata: Mapping[str, str] | None) -> bool:
 
 
 def _digest(raw: Any) -> Digest | None:
-    """Content-MD5: a bytearray, and missing for blobs written in blocks."""
+    """Content-MD5: a bytearray, and missing for blobs written in blocks; of our own, these have a CRC32C in their metadata."""
     value = raw.content_settings.content_md5 if raw.content_settings else None
-    return ("md5", bytes(value).hex()) if value else None
+    crc = kept_digest(raw.metadata, raw.size)
+    return ("md5", bytes(value).hex()) if value else ("crc32c", crc) if crc else None
+
+
+def _as_told(path: str, size: int, answer: Mapping[str, Any]) -> ObjectInfo | None:
+    """What the answer to an upload says of the blob."""
+    etag, md5 = plain_etag(answer.get("etag")), answer.get("content_md5")
+    if etag is None:
+        return None
+    digest = ("md5", bytes(md5).hex()) if md5 else None
+    return ObjectInfo(key=path, size=size, modified=answer.get("last_modified"), version=etag, digest=digest)
 
 
 # --- one request each, inside the driver's loop ---
@@ -291,21 +275,23 @@ async def _properties(fs: Any, container: str, blob: str) -> Any:
     from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - loaded with the driver
 
     try:
-        return await _client(fs, container, blob).get_blob_properties(**_limits(fs))
+        return await client_of(fs, container, blob).get_blob_properties(**limits(fs))
     except ResourceNotFoundError:
         return None
 
 
-async def _download(fs: Any, container: str, blob: str, start: int, end: int | None, etag: str | None) -> bytes:
+async def _download(fs: Any, container: str, blob: str, start: int, end: int | None, pin: ObjectInfo | None) -> bytes:
     from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
 
-    wanted: dict[str, Any] = {**_as_stored(), **_limits(fs)}
-    if etag:
-        wanted.update(etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified)
+    wanted: dict[str, Any] = {**_as_stored(), **limits(fs)}
+    if pin is not None and pin.version:
+        wanted.update(etag=f'"{pin.version}"', match_condition=MatchConditions.IfNotModified)
+    if pin is not None and pin.version_id:
+        wanted["version_id"] = pin.version_id
     # No range from the beginning to the end: an empty blob has none (416).
     if start or end is not None:
         wanted.update(offset=start, length=None if end is None else end - start)
-    answer = await _client(fs, container, blob).download_blob(max_concurrency=fs.max_concurrency or 1, **wanted)
+    answer = await client_of(fs, container, blob).download_blob(max_concurrency=fs.max_concurrency or 1, **wanted)
     if _marks_folder(answer.properties.metadata):
         raise IsAFolderError("is a folder")
     data = exactly(await answer.readall(), answer.size)
@@ -325,59 +311,31 @@ def _as_stored() -> dict[str, bool]:
     return {"decompress": False} if release >= _DECOMPRESS_SINCE else {}
 
 
-async def _upload(fs: Any, container: str, blob: str, data: bytes, create: bool, metadata: dict[str, str]) -> None:  # noqa: FBT001
+async def _upload(fs: Any, container: str, blob: str, data: bytes, create: bool, metadata: dict[str, str]) -> Mapping[str, Any]:  # noqa: FBT001
     from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - loaded with the driver
 
     try:
-        await _client(fs, container, blob).upload_blob(
-            data, length=len(data), overwrite=not create, metadata=metadata or None, **_limits(fs)
+        answer: Mapping[str, Any] = await client_of(fs, container, blob).upload_blob(
+            data, length=len(data), overwrite=not create, metadata=metadata or None, **limits(fs)
         )
     except ResourceExistsError as exc:
         if create:
             raise ObjectExistsError("exists already, and overwrite=False") from exc
         raise
-
-
-async def _stage(fs: Any, container: str, blob: str, block: str, data: bytes) -> None:
-    await _client(fs, container, blob).stage_block(block, data, length=len(data), **_limits(fs))
-
-
-async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bool, metadata: dict[str, str]) -> None:  # noqa: FBT001
-    from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
-    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError  # noqa: PLC0415
-    from azure.storage.blob import BlobBlock  # noqa: PLC0415
-
-    condition = {"match_condition": MatchConditions.IfMissing} if create else {}
-    blocks = [BlobBlock(block_id=name) for name in ids]
-    try:
-        await _client(fs, container, blob).commit_block_list(blocks, metadata=metadata or None, **condition, **_limits(fs))
-    except HttpResponseError as exc:
-        # Whoever commits first throws away the waiting blocks of all others.
-        lost = exc.error_code == "InvalidBlockList"
-        if create and (isinstance(exc, (ResourceExistsError, ResourceModifiedError)) or lost):
-            raise ObjectExistsError("exists already, and overwrite=False") from exc
-        if lost:
-            raise ConflictError("somebody else wrote this blob at the same time; theirs is what is stored") from exc
-        raise
-
-
-async def _committed(fs: Any, container: str, blob: str) -> list[str]:
-    """The names of the blocks that a blob was made of."""
-    blocks, _ = await _client(fs, container, blob).get_block_list("committed", **_limits(fs))
-    return [block.id for block in blocks]
+    return answer
 
 
 async def _copy(fs: Any, source: tuple[str, str], target: tuple[str, str]) -> None:
-    new = _client(fs, *target)
-    answer = await new.start_copy_from_url(_client(fs, *source).url, **_limits(fs))
+    new = client_of(fs, *target)
+    answer = await new.start_copy_from_url(client_of(fs, *source).url, **limits(fs))
     status, pause = answer.get("copy_status"), 0.05
     while status == "pending":  # large blobs, and other accounts
         await asyncio.sleep(pause)
         pause = min(pause * 2, 2.0)
-        status = (await new.get_blob_properties(**_limits(fs))).copy.status
+        status = (await new.get_blob_properties(**limits(fs))).copy.status
     if status != "success":
         raise StoreError(f"the copy ended as {status!r}")
 
 
 async def _delete(fs: Any, container: str, blob: str) -> None:
-    await _client(fs, container, blob).delete_blob(**_limits(fs))
+    await client_of(fs, container, blob).delete_blob(**limits(fs))

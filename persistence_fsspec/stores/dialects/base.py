@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import IO, Any, Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
 from persistence_fsspec.errors import NotAFolderError, TruncatedError, UnsupportedPersistenceOp
-from persistence_fsspec.store import Digest, ObjectInfo
+from persistence_fsspec.store import Digest, ObjectInfo, Part
+from persistence_fsspec.stores.attributes import Attributes
+from persistence_fsspec.stores.dialects.parts import Arriving
 from persistence_fsspec.stores.partial import aside_key
 
 
@@ -38,7 +40,7 @@ class FileSink:
         self._file = file
         self._completed = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write all of it."""
         view = memoryview(data)
         while view:
@@ -81,6 +83,9 @@ class Dialect:
 
     object_part_size = 16 * 1024 * 1024
     """An object up to this size, in bytes, is written by one request."""
+
+    writes_anywhere = False
+    """`extend` may begin before the end, and replaces what is there."""
 
     pins_reads = False
     """`read` names the version it wants; otherwise the store compares before and after."""
@@ -232,11 +237,27 @@ class Dialect:
         create: bool = False,
         if_match: str | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write one object by one request."""
+    ) -> ObjectInfo | None:
+        """Write one object by one request; what the answer says of it, None when that is too little."""
         if create or if_match or metadata:
             raise UnsupportedPersistenceOp("this driver cannot write on a condition, nor keep metadata")
         fs.pipe_file(path, body if isinstance(body, bytes) else body.read())
+        return None
+
+    def upload(self, *_: Any, **__: Any) -> Arriving:
+        """Begin an object in parts, or take up one that was begun.
+
+        Takes *fs*, *path*, and by name *size*, *part_size*, *token*, *create* and *metadata*; see `Store.upload`.
+        """
+        raise UnsupportedPersistenceOp("this driver takes no parts")
+
+    def part_digests(self, fs: Any, path: str, pin: ObjectInfo) -> Sequence[Part]:  # noqa: ARG002 - for subclasses
+        """See `Store.part_digests`."""
+        return ()
+
+    def set_attributes(self, fs: Any, path: str, attributes: Attributes) -> None:  # noqa: ARG002 - for subclasses
+        """Give a file mode and time."""
+        raise UnsupportedPersistenceOp("this driver keeps no mode and no time")
 
     def replace(self, fs: Any, source: str, target: str) -> None:
         """Rename, replacing."""
@@ -245,6 +266,36 @@ class Dialect:
     def rename_new(self, fs: Any, source: str, target: str) -> None:  # noqa: ARG002 - for subclasses
         """Rename, refusing an existing target atomically."""
         raise UnsupportedPersistenceOp("this driver cannot create exclusively")
+
+    def put_back(self, fs: Any, aside: str, target: str) -> None:
+        """Give an old version that waited its name again; the name is free."""
+        fs.mv(aside, target)
+
+    def versions(self, fs: Any, path: str) -> Iterator[ObjectInfo]:  # noqa: ARG002 - for subclasses
+        """What the store itself keeps of one object, newest first, with `ObjectInfo.version_id`, by which `read` finds it."""
+        return iter(())
+
+    def current_version(self, fs: Any, path: str) -> ObjectInfo | None:  # noqa: ARG002 - for subclasses
+        """The version that is there now, if the store will keep it when it is replaced; otherwise None."""
+        return None
+
+    def uploads(self, fs: Any, path: str) -> Iterator[tuple[str, str, datetime | None]]:  # noqa: ARG002 - for subclasses
+        """Unfinished uploads at and below a path, of everybody: the path each is for, what names it, and when it was begun."""
+        return iter(())
+
+    def discard_upload(self, fs: Any, path: str, token: str) -> None:
+        """Forget one of them, and the parts it has; one that is gone is fine."""
+
+    def extend(self, fs: Any, path: str, position: int, data: bytes) -> None:  # noqa: ARG002 - for subclasses
+        """Add bytes; whatever cuts that off, their end does not arrive before all in front of it.
+
+        Args:
+            fs: The instance.
+            path: Where to.
+            position: Where the object ends so far, in bytes; 0 makes a new one.
+            data: What to add.
+        """
+        self.append(fs, path, data)
 
     def append(self, fs: Any, path: str, data: bytes) -> None:
         """Add at the end."""

@@ -50,7 +50,8 @@ class FtpDialect(Dialect):
         except ftplib.Error:
             features = ""
         fs.persistence_mlst = "MLST" in features.upper()
-        fs.ftp.voidcmd("TYPE I")
+        fs.persistence_binary = False
+        _binary(fs)
 
     def alive(self, fs: Any, idle_seconds: float) -> bool:
         """Servers hang up on idle connections, without a word until the next command."""
@@ -85,7 +86,7 @@ class FtpDialect(Dialect):
         return self._from_facts(path, dict(fact.partition("=")[::2] for fact in facts.lower().split(";") if fact))
 
     def _size(self, fs: Any, path: str) -> ObjectInfo:
-        fs.ftp.voidcmd("TYPE I")  # listing switches to ASCII, in which many servers refuse SIZE
+        _binary(fs)  # in ASCII many servers refuse SIZE
         size = fs.ftp.size(path)
         modified = None
         with contextlib.suppress(ftplib.Error):
@@ -113,6 +114,7 @@ class FtpDialect(Dialect):
         if not fs.persistence_mlst:
             yield from self._list(fs, path)
             return
+        fs.persistence_binary = False
         try:
             entries = list(fs.ftp.mlsd(path))
         except ftplib.error_perm as exc:
@@ -125,6 +127,7 @@ class FtpDialect(Dialect):
                 yield self._from_facts(f"{path.rstrip('/')}/{name}", facts)
 
     def _list(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        fs.persistence_binary = False
         entries = fs.ls(path, detail=True)
         self._require_folder(fs, path, len(entries))
         for raw in entries:
@@ -221,8 +224,8 @@ class FtpSink:
     """The data connection of one upload."""
 
     def __init__(self, fs: Any, command: str) -> None:
+        _binary(fs)
         self._ftp = fs.ftp
-        self._ftp.voidcmd("TYPE I")
         self._connection = self._ftp.transfercmd(command)
 
     def write(self, data: bytes) -> None:
@@ -243,7 +246,7 @@ class FtpSink:
 
 @contextlib.contextmanager
 def _receiving(fs: Any, path: str, start: int | None) -> Iterator[Any]:
-    fs.ftp.voidcmd("TYPE I")
+    _binary(fs)
     connection = fs.ftp.transfercmd(f"RETR {path}", start or None)
     finished = False
     try:
@@ -257,6 +260,13 @@ def _receiving(fs: Any, path: str, start: int | None) -> Iterator[Any]:
         else:
             connection.close()
             _settle(fs.ftp)
+
+
+def _binary(fs: Any) -> None:
+    """Bytes as they are; only listing switches to text, so that asking for it each time would be a round trip for nothing."""
+    if not fs.persistence_binary:
+        fs.ftp.voidcmd("TYPE I")
+        fs.persistence_binary = True
 
 
 def _remember_data(ftp: Any) -> None:

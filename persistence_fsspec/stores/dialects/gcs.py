@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import IO, Any
 
-from persistence_fsspec.errors import ObjectExistsError
-from persistence_fsspec.store import Digest, ObjectInfo
+from fsspec.asyn import sync
+
+from persistence_fsspec.errors import ObjectExistsError, UnsupportedPersistenceOp
+from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once, time_limits
 from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect
+from persistence_fsspec.stores.dialects.gcs_parts import GcsUpload
 from persistence_fsspec.stores.dialects.gcs_upload import repeat_chunks
+from persistence_fsspec.stores.dialects.old_versions import gcs_current, gcs_versions
+from persistence_fsspec.stores.dialects.parts import callers_own, from_base64, parts_kept
 
 
 class GcsDialect(ObjectDialect):
@@ -49,9 +54,9 @@ class GcsDialect(ObjectDialect):
         return raw.get("generation")
 
     def digest(self, raw: Mapping[str, Any]) -> Digest | None:
-        """MD5, missing for composed objects."""
-        value = raw.get("md5Hash")
-        return ("md5", base64.b64decode(value).hex()) if value else None
+        """MD5; CRC32C of composed objects, which lack it."""
+        value, crc = raw.get("md5Hash"), from_base64(raw.get("crc32c"))
+        return ("md5", base64.b64decode(value).hex()) if value else ("crc32c", crc) if crc else None
 
     def read(self, fs: Any, path: str, start: int | None, end: int | None, pin: ObjectInfo | None) -> bytes:
         """Of the pinned generation, which is not found once it is replaced."""
@@ -60,6 +65,14 @@ class GcsDialect(ObjectDialect):
         wanted = {"generation": pin.version} if pin is not None and pin.version else {}
         data: bytes = fs.cat_file(path, start=start or None, end=end, **wanted)
         return data
+
+    def versions(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """Generations, where the bucket has object versioning, or had."""
+        return gcs_versions(self, fs, path)
+
+    def current_version(self, fs: Any, path: str) -> ObjectInfo | None:
+        """Where the bucket has object versioning."""
+        return gcs_current(self, fs, path)
 
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
         """A resumable upload."""
@@ -76,14 +89,44 @@ class GcsDialect(ObjectDialect):
         create: bool = False,
         if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
         metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        """One upload; exclusive by ``ifGenerationMatch=0``."""
+    ) -> ObjectInfo | None:
+        """One upload; exclusive by ``ifGenerationMatch=0``. The driver returns what the service says of the object."""
         data = body if isinstance(body, bytes) else body.read()
         mode = "create" if create else "overwrite"
         try:
-            fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None)
+            answer = fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None)
         except FileExistsError as exc:
             raise ObjectExistsError("exists already, and overwrite=False") from exc
+        if not isinstance(answer, Mapping) or not {"name", "size", "generation"} <= set(answer):
+            return None
+        return self.describe(fs._process_object(fs.split_path(path)[0], answer))
+
+    def upload(
+        self,
+        fs: Any,
+        path: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        create: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> GcsUpload:
+        """Objects that are composed, which rapid storage cannot do."""
+        bucket, name, _ = fs.split_path(path)
+        if create:
+            raise UnsupportedPersistenceOp("overwrite=False cannot be kept here for an object in parts")
+        if hasattr(fs, "_is_zonal_bucket") and sync(fs.loop, fs._is_zonal_bucket, bucket):
+            raise UnsupportedPersistenceOp("a zonal bucket composes no objects, so they cannot be sent in parts")
+        found = GcsUpload(path, (bucket, name), size=size, part_size=part_size, token=token, metadata=metadata)
+        if token:
+            found.require_begun(fs)
+        return found
+
+    def part_digests(self, fs: Any, path: str, pin: ObjectInfo) -> Sequence[Part]:
+        """What our own upload kept with the object."""
+        raw = fs.info(path)
+        return parts_kept(raw.get("metadata"), pin.size) if self.version(raw) == pin.version else ()
 
 
 def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> ObjectInfo:
@@ -93,7 +136,7 @@ def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> Obj
         modified=found.modified,
         version=found.version,
         digest=found.digest,
-        metadata=dict(metadata or {}),
+        metadata=callers_own(metadata),
     )
 
 

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache, partial
 from importlib import import_module
 from inspect import signature
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from fsspec.asyn import sync
 
+from persistence_fsspec.crc32c import crc32c
 from persistence_fsspec.errors import (
     ConflictError,
     NotAFolderError,
     ObjectExistsError,
+    UnsupportedPersistenceOp,
 )
 from persistence_fsspec.foreign import classify
-from persistence_fsspec.store import Digest, ObjectInfo
+from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, md5_of_etag, plain_etag
-from persistence_fsspec.stores.dialects.s3_upload import MultipartSink
+from persistence_fsspec.stores.dialects.old_versions import s3_current, s3_versions
+from persistence_fsspec.stores.dialects.parts import as_base64, from_base64
+from persistence_fsspec.stores.dialects.s3_upload import (
+    Checking,
+    MultipartSink,
+    S3Upload,
+    begin,
+    digest_told,
+    status_of,
+)
+
+_CONNECTIONS: Final = 64
+"""As many as there may be requests at once (`Policy.max_requests`); the client by itself makes do with ten."""
 
 
 class S3Dialect(ObjectDialect):
@@ -27,12 +42,17 @@ class S3Dialect(ObjectDialect):
 
     pins_reads = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._checking = Checking()
+
     def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
         """Of the client below the driver: one try, its limits, and no second sending by the session below that."""
         config: dict[str, Any] = {
             "connect_timeout": stall_seconds,
             "read_timeout": stall_seconds,
             "retries": {"total_max_attempts": 1},
+            "max_pool_connections": _CONNECTIONS,
             **_session_class(),
         }
         return {**options, "config_kwargs": {**config, **(options.get("config_kwargs") or {})}}
@@ -59,16 +79,26 @@ class S3Dialect(ObjectDialect):
             size=head["ContentLength"],
             modified=head.get("LastModified"),
             version=plain_etag(head.get("ETag")),
-            digest=_digest(head),
+            digest=digest_told(head),
             metadata=dict(head.get("Metadata") or {}),
         )
 
     def _head(self, fs: Any, bucket: str, key: str) -> Mapping[str, Any]:
         try:
+            found: Mapping[str, Any] = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        except OSError as exc:
+            if status_of(exc) not in {400, 403}:
+                raise
+            # Checksums of encrypted objects need more rights than the rest.
+            found = self._head_without_checksum(fs, bucket, key)
+        return found
+
+    def _head_without_checksum(self, fs: Any, bucket: str, key: str) -> Mapping[str, Any]:
+        try:
             found: Mapping[str, Any] = fs.call_s3("head_object", Bucket=bucket, Key=key)
         except OSError as exc:
             # The answer to a HEAD has no body to say why: another request of the same rights may.
-            if _status(exc) in {400, 403}:
+            if status_of(exc) in {400, 403}:
                 fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
             raise
         return found
@@ -143,13 +173,15 @@ class S3Dialect(ObjectDialect):
             wanted["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
         if pin is not None and pin.version:
             wanted["IfMatch"] = f'"{pin.version}"'
+        if pin is not None and pin.version_id:
+            wanted["VersionId"] = pin.version_id
         data: bytes = sync(fs.loop, _get, fs, {"Bucket": bucket, "Key": key, **wanted})
         return data
 
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> MultipartSink:
         """A multipart upload: 10,000 parts at most, so that parts grow with what is to come."""
         part = max(self.object_part_size, -(-(size or 0) // 9000))
-        return MultipartSink(fs, path, part, metadata, repeat=self.repeat)
+        return MultipartSink(fs, path, part, metadata, repeat=self.repeat, checking=self._checking)
 
     def write_object(
         self,
@@ -160,20 +192,100 @@ class S3Dialect(ObjectDialect):
         create: bool = False,
         if_match: str | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        """One PUT, which is where every server holds to its conditions."""
+    ) -> ObjectInfo | None:
+        """One PUT, which is where every server holds to its conditions; with a checksum that servers compare."""
         bucket, key, _ = fs.split_path(path)
         more: dict[str, Any] = {"Metadata": dict(metadata)} if metadata else {}
         if create:
             more["IfNoneMatch"] = "*"
         elif if_match:
             more["IfMatch"] = f'"{if_match}"'
+        if isinstance(body, bytes) and self._checking.asks(fs):
+            more["ChecksumCRC32C"] = as_base64(crc32c(body))
         try:
-            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=body, **more)
+            answer = fs.call_s3("put_object", Bucket=bucket, Key=key, Body=body, **more)
         except OSError as exc:
             if create and (isinstance(exc, FileExistsError) or classify(exc) is ConflictError):
                 raise ObjectExistsError("exists already, and overwrite=False") from exc
             raise
+        etag = plain_etag(answer.get("ETag"))
+        if etag is None or not isinstance(body, bytes):
+            return None
+        return ObjectInfo(key=path, size=len(body), version=etag, digest=digest_told(answer))
+
+    def upload(
+        self,
+        fs: Any,
+        path: str,
+        *,
+        size: int,
+        part_size: int,
+        token: str = "",
+        create: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> S3Upload:
+        """A multipart upload, which never is exclusive: some servers overwrite."""
+        if create:
+            raise UnsupportedPersistenceOp("overwrite=False cannot be kept here for an object in parts")
+        if token:
+            return S3Upload.taken_up(fs, path, token, size=size, checking=self._checking)
+        return S3Upload(begin(fs, path, metadata, self._checking), size=size, part_size=part_size)
+
+    def part_digests(self, fs: Any, path: str, pin: ObjectInfo) -> Sequence[Part]:
+        """By GetObjectAttributes; servers that know no CRC32C of the whole may take that for a GET of the object."""
+        if pin.digest is None or pin.digest[0] != "crc32c":
+            return ()
+        bucket, key, _ = fs.split_path(path)
+        wanted: dict[str, Any] = {"Bucket": bucket, "Key": key, "ObjectAttributes": ["ETag", "ObjectParts"]}
+        if pin.version_id:
+            wanted["VersionId"] = pin.version_id
+        found: list[Part] = []
+        while True:
+            try:
+                answer = fs.call_s3("get_object_attributes", **wanted)
+            except OSError as exc:
+                if status_of(exc) in {400, 403, 405, 501}:
+                    return ()
+                raise
+            page = answer.get("ObjectParts") or {}
+            for raw in page.get("Parts", ()):
+                found.append(Part(number=len(found), size=raw["Size"], crc32c=from_base64(raw.get("ChecksumCRC32C"))))
+            if plain_etag(answer.get("ETag")) != pin.version or not all(part.crc32c for part in found):
+                return ()
+            if not page.get("IsTruncated"):
+                return found
+            wanted["PartNumberMarker"] = page["NextPartNumberMarker"]
+
+    def versions(self, fs: Any, path: str) -> Iterator[ObjectInfo]:
+        """Where the bucket has versioning, or had."""
+        return s3_versions(fs, path, self.repeat)
+
+    def current_version(self, fs: Any, path: str) -> ObjectInfo | None:
+        """Where the bucket has versioning."""
+        return s3_current(fs, path)
+
+    def uploads(self, fs: Any, path: str) -> Iterator[tuple[str, str, datetime | None]]:
+        """All pages; of names that only begin alike, too."""
+        bucket, key, _ = fs.split_path(path)
+        more: dict[str, str] = {}
+        while True:
+            ask = partial(fs.call_s3, "list_multipart_uploads", Bucket=bucket, **({"Prefix": key} if key else {}), **more)
+            page = self.repeat(ask)
+            for raw in page.get("Uploads", ()):
+                yield f"{bucket}/{raw['Key']}", raw["UploadId"], raw.get("Initiated")
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page.get("NextKeyMarker"), "UploadIdMarker": page.get("NextUploadIdMarker")}
+            more = {name: value for name, value in markers.items() if value}
+
+    def discard_upload(self, fs: Any, path: str, token: str) -> None:
+        """Abort it."""
+        bucket, key, _ = fs.split_path(path)
+        try:
+            fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=token.partition(" ")[0])
+        except OSError as exc:
+            if _code(exc) != "NoSuchUpload":
+                raise
 
     def delete_markers(self, fs: Any, path: str) -> None:
         """All empty objects whose names end in a slash."""
@@ -201,22 +313,14 @@ def _session_class() -> dict[str, type]:
     return {"http_session_cls": type("SendOnceSession", (session,), {"_get_session": get_session})}
 
 
-def _status(exc: BaseException) -> int | None:
-    """The HTTP status behind an error of the driver."""
+def _code(exc: BaseException) -> str:
+    """What S3 calls an error of the driver."""
     answer = getattr(exc.__cause__ or exc, "response", None) or {}
-    status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return status
+    return str(answer.get("Error", {}).get("Code", ""))
 
 
 def _bucket(fs: Any, path: str) -> str:
     return str(fs.split_path(path)[0])
-
-
-def _digest(head: Mapping[str, Any]) -> Digest | None:
-    # With KMS or customer keys the ETag looks like an MD5, and is none.
-    if head.get("ServerSideEncryption") not in (None, "AES256") or head.get("SSECustomerAlgorithm"):
-        return None
-    return md5_of_etag(plain_etag(head.get("ETag")))
 
 
 async def _get(fs: Any, wanted: Mapping[str, Any]) -> bytes:

@@ -15,18 +15,32 @@ from fsspec.asyn import sync
 from persistence_fsspec.errors import NotAFolderError, ObjectExistsError, ObjectNotFoundError, StoreError
 from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import ObjectInfo
+from persistence_fsspec.stores.attributes import Attributes, as_metadata
 from persistence_fsspec.stores.dialects.base import Dialect, FileSink
 
 _REQUESTS_AHEAD: Final = 64
+_BLOCK: Final = 16 * 1024
+"""Fits into one request, on every server."""
+_LARGE_BLOCK: Final = 240 * 1024
+"""With its header, below the 256 KiB at which OpenSSH's server hangs up."""
 
 
 class _SshDialect(Dialect):
     absolute = True
+    writes_anywhere = True
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """Of what a link leads to; only folders are asked whether they are links, as deleting must know."""
-        found = super().info(fs, path)
-        return replace(found, link=True) if found.is_folder and path.strip("/") and self.is_link(fs, path) else found
+        raw = self.entry(fs, path)
+        found = self.describe(raw)
+        if not found.is_folder:
+            seconds = int(found.modified.timestamp()) if found.modified else 0
+            return replace(found, metadata=as_metadata(raw["permissions"], seconds * 1_000_000_000))
+        return replace(found, link=True) if path.strip("/") and self.is_link(fs, path) else found
+
+    def entry(self, fs: Any, path: str) -> Mapping[str, Any]:
+        """The driver's listing entry of one name, with ``permissions``."""
+        raise NotImplementedError
 
     def is_link(self, fs: Any, path: str) -> bool:
         """Whether the name itself is a symbolic link."""
@@ -110,9 +124,7 @@ class ParamikoDialect(_SshDialect):
 
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
         """Without waiting for each answer; closing waits for them all."""
-        file = fs.ftp.open(path, "wb")
-        file.set_pipelined(True)
-        return FileSink(file)
+        return _PipelinedSink(fs.ftp.open(path, "wb"))
 
     def replace(self, fs: Any, source: str, target: str) -> None:
         """OpenSSH's posix-rename extension."""
@@ -132,9 +144,33 @@ class ParamikoDialect(_SshDialect):
         with fs.ftp.open(path, "ab") as file:
             file.write(data)
 
+    def extend(self, fs: Any, path: str, position: int, data: bytes) -> None:
+        """To its place, and the end only once all in front of it is there."""
+        with fs.ftp.open(path, "r+b" if position else "wb") as file:
+            file.seek(position)
+            sink = _PipelinedSink(file)
+            view = memoryview(data)
+            sink.write(view[:-_BLOCK])
+            sink.settle()
+            sink.write(view[-_BLOCK:])
+            sink.settle()
+
     def delete(self, fs: Any, path: str) -> None:
         """Remove one file, or a link."""
         fs.ftp.remove(path)
+
+    def entry(self, fs: Any, path: str) -> Mapping[str, Any]:
+        """The driver drops the permissions."""
+        found = fs.ftp.stat(path)
+        return {**fs._decode_stat(found), "name": path, "permissions": found.st_mode}
+
+    def set_attributes(self, fs: Any, path: str, attributes: Attributes) -> None:
+        """In whole seconds."""
+        if attributes.mode is not None:
+            fs.ftp.chmod(path, attributes.mode)
+        if attributes.mtime is not None:
+            seconds = attributes.mtime // 1_000_000_000
+            fs.ftp.utime(path, (seconds, seconds))
 
     def is_link(self, fs: Any, path: str) -> bool:
         """By lstat."""
@@ -143,6 +179,30 @@ class ParamikoDialect(_SshDialect):
     def real_path(self, fs: Any, path: str) -> str:
         """By the server."""
         return str(fs.ftp.normalize(path))
+
+
+class _PipelinedSink(FileSink):
+    """Writes without waiting for each answer, but hears them all before the file is closed.
+
+    Paramiko drops what is still unheard then, and a block in the middle that was refused would leave a hole that the size
+    does not show.
+    """
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self._pipelined = file
+        file.set_pipelined(True)
+
+    def settle(self) -> None:
+        """Wait for the answers to all writes so far; the first refusal is raised."""
+        while self._pipelined._reqs:
+            self._pipelined.sftp._read_response(self._pipelined._reqs.popleft())
+
+    def close(self) -> None:
+        """A single write that was refused leaves nothing, which the size shows; so that one costs no waiting."""
+        if len(self._pipelined._reqs) > 1:
+            self.settle()
+        super().close()
 
 
 class SshfsDialect(_SshDialect):
@@ -175,6 +235,17 @@ class SshfsDialect(_SshDialect):
             data: bytes = file.read() if end is None else file.read(max(0, end - (start or 0)))
             return data
 
+    def extend(self, fs: Any, path: str, position: int, data: bytes) -> None:
+        """To its place, and the end only once all in front of it is there: blocks go in parallel."""
+        sync(fs.loop, _write_at, fs, path, position, data)
+
+    def append(self, fs: Any, path: str, data: bytes) -> None:
+        """SFTP's own append, block after block."""
+        view = memoryview(data)
+        with fs.open(path, "ab") as file:
+            for begin in range(0, len(view), _BLOCK):
+                file.write(bytes(view[begin : begin + _BLOCK]))
+
     def replace(self, fs: Any, source: str, target: str) -> None:
         """OpenSSH's posix-rename extension, never the driver's shell fallback."""
         sync(fs.loop, _on_channel, fs, "posix_rename", source, target)
@@ -187,6 +258,19 @@ class SshfsDialect(_SshDialect):
             if _exists(self, fs, target):
                 raise ObjectExistsError("exists already, and overwrite=False") from exc
             raise
+
+    def entry(self, fs: Any, path: str) -> Mapping[str, Any]:
+        """As the driver says it."""
+        found: Mapping[str, Any] = fs.info(path)
+        return found
+
+    def set_attributes(self, fs: Any, path: str, attributes: Attributes) -> None:
+        """In whole seconds."""
+        if attributes.mode is not None:
+            sync(fs.loop, _on_channel, fs, "chmod", path, attributes.mode)
+        if attributes.mtime is not None:
+            seconds = attributes.mtime // 1_000_000_000
+            sync(fs.loop, _on_channel, fs, "utime", path, (seconds, seconds))
 
     def is_link(self, fs: Any, path: str) -> bool:
         """By lstat."""
@@ -201,9 +285,20 @@ class SshfsDialect(_SshDialect):
         sync(fs.loop, _on_channel, fs, "rmdir", path)
 
 
-async def _on_channel(fs: Any, call: str, *args: str) -> Any:
+async def _on_channel(fs: Any, call: str, *args: Any) -> Any:
     async with fs._pool.get() as channel:
         return await getattr(channel, call)(*args)
+
+
+async def _write_at(fs: Any, path: str, position: int, data: bytes) -> None:
+    view = memoryview(data)
+    async with fs._pool.get() as channel:
+        limits = getattr(channel, "limits", None)  # without a packet length, they are guesses of the client, and low ones
+        block = limits.max_write_len if limits is not None and limits.max_packet_len else _LARGE_BLOCK
+        async with channel.open(path, "r+b" if position else "wb", block_size=block) as file:
+            for piece, begin in ((view[:-_BLOCK], position), (view[-_BLOCK:], position + max(0, len(view) - _BLOCK))):
+                if piece:
+                    await file.write(piece, begin)
 
 
 def _exists(dialect: Dialect, fs: Any, path: str) -> bool:

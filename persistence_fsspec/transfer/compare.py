@@ -1,0 +1,123 @@
+"""Is it there already? What makes a transfer skip a file, and why that is safe."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from persistence_fsspec.errors import PersistenceError
+from persistence_fsspec.store import Digest, ObjectInfo, Store
+from persistence_fsspec.transfer.journal import Journal
+from persistence_fsspec.transfer.verify import can_compute, digest_of
+
+Compare = Literal["never", "digest", "mtime", "auto"]
+"""When a file at the target is taken for the one at the source. The size has to be equal, always, and is never enough.
+
+``never``: all is copied. ``digest``: their digests are equal (a file of this machine is read for it), or the journal knows
+that this very version was copied to that very version. ``mtime``: or the source is not newer than the target.
+``auto``: as ``digest`` where both ends say one without reading, else as ``mtime``.
+"""
+
+Verdict = Literal["same", "differs", "unknown"]
+
+JOURNAL: Final = "the journal knows it"
+
+
+def is_proof(reason: str) -> bool:
+    """Whether a file was skipped because it is there, and not because it looks so, or for another reason."""
+    return reason == JOURNAL or reason.startswith("same ")
+
+
+def fingerprint(info: ObjectInfo) -> str:
+    """Text that changes with the content, as far as the store tells; empty when it tells nothing."""
+    if info.version is not None:
+        return f"version {info.version}, {info.size} bytes"
+    if info.modified is None or info.size is None:
+        return ""
+    return f"time {info.modified.timestamp():.6f}, {info.size} bytes"
+
+
+class Comparison:
+    """Compares pairs of one transfer.
+
+    Args:
+        source: Where from.
+        target: Where to.
+        compare: By what.
+        journal: Of this transfer; None where there is none.
+    """
+
+    def __init__(self, source: Store, target: Store, compare: Compare, journal: Journal | None) -> None:
+        self._source, self._target, self._compare, self._journal = source, target, compare, journal
+
+    def at_once(self, info: ObjectInfo, there: ObjectInfo) -> tuple[Verdict, str]:
+        """What can be said without a request and without reading.
+
+        Args:
+            info: At the source.
+            there: At the target.
+
+        Returns:
+            The verdict, and what it rests on.
+        """
+        if self._compare == "never" or there.is_folder or info.size is None or info.size != there.size:
+            return "differs", ""
+        if self._is_journaled(info, there):
+            return "same", JOURNAL
+        if info.digest is not None and there.digest is not None and info.digest[0] == there.digest[0]:
+            return ("same", f"same {info.digest[0]}") if info.digest == there.digest else ("differs", "")
+        if self._same_etag(info, there):
+            return "same", "same etag"
+        if self._compare in {"mtime", "auto"}:
+            return ("same", "not newer, and of the same size") if _not_newer(info, there) else ("differs", "")
+        return "unknown", ""
+
+    def closely(self, info: ObjectInfo, there: ObjectInfo) -> tuple[Verdict, str]:
+        """For what `at_once` could not say: ask the store for a digest, and read the file that is at hand to compare it."""
+        try:
+            here, at_target = self._known(self._source, info), self._known(self._target, there)
+            algorithm = self._common(here, at_target)
+            if algorithm is None:
+                return "differs", ""
+            pair = [self._digest(self._source, info, here, algorithm), self._digest(self._target, there, at_target, algorithm)]
+        except PersistenceError:
+            return "differs", ""  # copying it will tell what is wrong
+        return ("same", f"same {algorithm}") if pair[0] == pair[1] else ("differs", "")
+
+    def _is_journaled(self, info: ObjectInfo, there: ObjectInfo) -> bool:
+        done = self._journal.done(info.key) if self._journal is not None else None
+        return done is not None and "" != done.source == fingerprint(info) and "" != done.target == fingerprint(there)
+
+    def _same_etag(self, info: ObjectInfo, there: ObjectInfo) -> bool:
+        """Equal ETags of the same kind of store, for objects in parts: the digest of the parts' digests, and their number."""
+        same_kind = self._source.capabilities.driver == self._target.capabilities.driver
+        return same_kind and info.version is not None and info.version == there.version and _is_of_parts(info.version)
+
+    def _known(self, store: Store, info: ObjectInfo) -> Digest | None:
+        """Listings may say less than a request for this very object."""
+        if info.digest is not None or store.capabilities.digest is None:
+            return info.digest
+        found = store.info(info.key)
+        return found.digest if found.same_content(info) else None
+
+    def _common(self, here: Digest | None, there: Digest | None) -> str | None:
+        """The digest to compare by; None where it would take reading over a network."""
+        if here is not None and there is not None:
+            return here[0] if here[0] == there[0] else None
+        known = here or there
+        if known is None:
+            at_hand = self._source.capabilities.at_hand and self._target.capabilities.at_hand
+            return "crc32c" if at_hand else None
+        readable = self._target if here is not None else self._source
+        return known[0] if readable.capabilities.at_hand and can_compute(known[0]) else None
+
+    def _digest(self, store: Store, info: ObjectInfo, known: Digest | None, algorithm: str) -> Digest:
+        return known if known is not None else digest_of(store.stream(info.key, pin=info), algorithm)
+
+
+def _not_newer(info: ObjectInfo, there: ObjectInfo) -> bool:
+    return info.modified is not None and there.modified is not None and info.modified <= there.modified
+
+
+def _is_of_parts(etag: str) -> bool:
+    digest, dash, count = etag.partition("-")
+    return bool(dash) and len(digest) == 32 and count.isdecimal()

@@ -1,0 +1,177 @@
+"""The files of a journal, and what stands beside its database for who may not open that: it is locked while in use.
+
+* ``<id>.sqlite``: the database;
+* ``<id>.json``: which transfer it is of, how that stands, and who works on it; replaced as a whole;
+* ``<id>.tokens``: of unfinished uploads, one line each, so that nobody takes them for garbage; only ever appended to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+STATE_DIR: Final = "PERSISTENCE_FSSPEC_STATE_DIR"
+"""Names another folder for the journals."""
+
+DATABASE: Final = ".sqlite"
+NOTES: Final = ".json"
+TOKENS: Final = ".tokens"
+ASIDE: Final = ".aside"
+"""A database that could not be used; the last one of each name is kept for a while."""
+
+_NOTES_OF_ALL_KINDS: Final = (f"{DATABASE}-journal", NOTES, TOKENS)
+
+
+def journal_folder() -> Path:
+    """Where the journals of this machine lie.
+
+    Raises:
+        OSError: Nobody knows: there is no home folder.
+    """
+    named = os.environ.get(STATE_DIR)
+    if named:
+        return Path(os.path.abspath(os.path.expanduser(named)))
+    import platformdirs  # noqa: PLC0415 - only who transfers trees pays for it
+
+    found = platformdirs.user_state_path("persistence-fsspec", appauthor=False) / "transfers"
+    if not found.is_absolute():
+        raise OSError("the home folder is not known")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFiles:
+    """The files of one journal.
+
+    Attributes:
+        folder: Where they lie.
+        id: Of the transfer.
+    """
+
+    folder: Path
+    id: str
+
+    @property
+    def database(self) -> Path:
+        """The journal itself."""
+        return self.folder / f"{self.id}{DATABASE}"
+
+    @property
+    def _tokens(self) -> Path:
+        return self.folder / f"{self.id}{TOKENS}"
+
+    @property
+    def notes(self) -> Path:
+        """What is told of it."""
+        return self.folder / f"{self.id}{NOTES}"
+
+    # --- the database ---
+
+    def create(self) -> tuple[int, int]:
+        """See that there is a database, if an empty one.
+
+        Returns:
+            What tells it from another of the same name.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            # Only a new one is opened here: closing an old one would end the locks that SQLite holds in this process.
+            os.close(os.open(self.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        return self.look()
+
+    def look(self) -> tuple[int, int]:
+        """What tells the database from another of the same name; zeros where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(self.database)
+            return found.st_dev, found.st_ino
+        return 0, 0
+
+    def put_aside(self) -> None:
+        """Make room for another database. What is noted of uploads goes: nobody can take them up any more."""
+        self._remove_notes()
+        os.replace(self.database, self.folder / f"{self.id}{ASIDE}")
+
+    def remove(self) -> None:
+        """All of them."""
+        self._remove_notes()
+        self.database.unlink(missing_ok=True)
+
+    def _remove_notes(self) -> None:
+        """Before the database: who has that locked keeps others out until then, and what they write would be lost."""
+        for ending in _NOTES_OF_ALL_KINDS:
+            (self.folder / f"{self.id}{ending}").unlink(missing_ok=True)
+
+    # --- what is told of it ---
+
+    def read_notes(self) -> dict[str, Any]:
+        """As they were last written; empty where there are none that can be read."""
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self.notes.read_text(encoding="ascii"))
+            return found if isinstance(found, dict) else {}
+        return {}
+
+    def write_notes(self, notes: Mapping[str, Any]) -> None:
+        """Replace them."""
+        self._replace(self.notes, json.dumps(notes))
+
+    def _replace(self, path: Path, text: str) -> None:
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        with open(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+        os.replace(fresh, path)
+
+    # --- tokens ---
+
+    def tokens(self) -> set[str]:
+        """Of unfinished uploads. Rather one that is over than one too few."""
+        found: set[str] = set()
+        with contextlib.suppress(OSError):
+            for line in self._tokens.read_text(encoding="ascii", errors="replace").splitlines():
+                with contextlib.suppress(ValueError):  # the last line of a run that was killed
+                    token = str(json.loads(line[1:]))
+                    (found.discard if line[0] == "-" else found.add)(token)
+        return found
+
+    def begin_tokens(self, tokens: Iterable[str]) -> None:
+        """Begin the list anew."""
+        lines = "".join(f"+{json.dumps(token)}\n" for token in tokens)
+        if lines or self._tokens.exists():
+            self._replace(self._tokens, lines)
+
+    def add_token(self, token: str) -> None:
+        """Before the database knows it."""
+        self._append(f"+{json.dumps(token)}\n")
+
+    def drop_token(self, token: str) -> None:
+        """After the database has forgotten it."""
+        self._append(f"-{json.dumps(token)}\n")
+
+    def _append(self, line: str) -> None:
+        descriptor = os.open(self._tokens, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        try:
+            if os.write(descriptor, line.encode("ascii")) < len(line):
+                raise OSError("no room for a line")
+        finally:
+            os.close(descriptor)
+
+
+def is_alive(notes: Mapping[str, Any]) -> bool:
+    """Whether the process that the notes name may still be at work; one of another machine always may."""
+    pid = notes.get("pid")
+    if not isinstance(pid, int):
+        return False
+    if notes.get("host") != socket.gethostname() or os.name == "nt":  # there, a signal 0 is no question
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
