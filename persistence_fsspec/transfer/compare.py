@@ -7,7 +7,7 @@ from typing import Final, Literal
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.store import Digest, ObjectInfo, Store
 from persistence_fsspec.transfer.journal import Journal
-from persistence_fsspec.transfer.verify import can_compute, digest_of
+from persistence_fsspec.transfer.verify import can_compute, digest_of, named
 
 Compare = Literal["never", "digest", "mtime", "auto"]
 """When a file at the target is taken for the one at the source. The size has to be equal, always, and is never enough.
@@ -81,7 +81,7 @@ class Comparison:
             pair = [self._digest(self._source, info, here, algorithm), self._digest(self._target, there, at_target, algorithm)]
         except PersistenceError:
             return "differs", ""  # copying it will tell what is wrong
-        return ("same", f"same {algorithm}") if pair[0] == pair[1] else ("differs", "")
+        return ("same", f"same {named(algorithm)}") if pair[0] == pair[1] else ("differs", "")
 
     def _is_journaled(self, info: ObjectInfo, there: ObjectInfo) -> bool:
         done = self._journal.done(info.key) if self._journal is not None else None

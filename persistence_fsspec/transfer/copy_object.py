@@ -29,7 +29,7 @@ from persistence_fsspec.transfer.preserve import Attributes
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.ranged import Ranged, Together
 from persistence_fsspec.transfer.report import FileOutcome
-from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, new_hash, require_same_again
+from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, named, new_hash, require_same_again
 
 
 @dataclass(kw_only=True)
@@ -213,7 +213,7 @@ class CopyObject:
         if self.policy.verify == "size":
             return ""
         if confirmed(seen, info.digest, self.source.stream(info.key, pin=info), self.source.url(info.key)):
-            return seen[0]
+            return named(seen[0])
         if self.policy.verify == "readback" and not self.source.capabilities.at_hand:
             require_same_again(self.source, info, seen)
         return ""
@@ -242,7 +242,7 @@ class CopyObject:
             return "readback"
         again = self.target.stream(arrived.key, pin=arrived)
         try:
-            return seen[0] if confirmed(seen, arrived.digest, again, url) else ""
+            return named(seen[0]) if confirmed(seen, arrived.digest, again, url) else ""
         except PersistenceError as exc:
             # It says that it is another, and proves it, or cannot be read: what stands there now is not what was sent.
             self._take_away(arrived)

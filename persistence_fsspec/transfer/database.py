@@ -83,11 +83,6 @@ def end(connection: Connection) -> None:
         connection.close()
 
 
-def let_go(connection: Connection) -> None:
-    """Have it end without touching the journal beside it, which may be another's once the database is removed."""
-    connection.execute("PRAGMA journal_mode=MEMORY")
-
-
 @contextlib.contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """All that is written inside, or nothing."""

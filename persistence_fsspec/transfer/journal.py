@@ -27,7 +27,7 @@ from persistence_fsspec.events import emit
 from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import Digest, Part
 from persistence_fsspec.transfer import database as db
-from persistence_fsspec.transfer.journal_files import JournalFiles, is_alive, journal_folder
+from persistence_fsspec.transfer.journal_files import JournalFiles, gate, is_alive, journal_folder
 from persistence_fsspec.transfer.journals import (
     COUNT_DONE,
     JournalEntry,
@@ -60,6 +60,7 @@ _TABLES: Final = (
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_SCHEMA}",
 )
+_TELL: Final = "INSERT OR REPLACE INTO about VALUES (?, ?)"
 _DONE: Final = "SELECT source, target, digest, verification FROM done WHERE key = ?"
 _NEW_DONE: Final = "INSERT OR IGNORE INTO done (source, target, digest, verification, key) VALUES (?, ?, ?, ?, ?)"
 _OTHER_DONE: Final = "UPDATE done SET source = ?, target = ?, digest = ?, verification = ? WHERE key = ?"
@@ -75,8 +76,6 @@ _BATCH_SECONDS: Final = 0.05
 _NOTES_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 1.0
 """Who only looks into a journal holds it for a moment, and is no other run."""
-
-_TRIES: Final = 50
 
 _Row = tuple[bytes, bytes, str | None, str]
 
@@ -200,7 +199,8 @@ class Journal:
         try:
             with db.failing():
                 files = JournalFiles(journal_folder(), identity.id)
-                journal = cls._open(identity, files)
+                with gate(files.folder):
+                    journal = cls._open(identity, files)
                 tidy_now_and_then(files.folder)
                 return journal
         except db.DatabaseError as exc:
@@ -210,36 +210,27 @@ class Journal:
 
     @classmethod
     def _open(cls, identity: Identity, files: JournalFiles) -> Journal:
-        for _ in range(_TRIES):
-            seen = files.create()
-            try:
-                with db.failing():
-                    connection = db.connect(files.database)
-            except db.DatabaseError:
-                if files.look() == seen:
-                    raise
-                continue  # whoever had it before has just removed it
-            try:
-                with db.failing():
-                    _take(connection, identity, files)
-                    if files.look() == seen:
-                        return cls._begin(identity, files, connection)
-            except db.DatabaseDamagedError as exc:
-                _warn("journal_begun_anew", f"the journal of an earlier run is of no use, and begun anew: {exc}", identity)
-                if files.look() == seen:
-                    _clear(connection, files.put_aside)
-            except BaseException:
-                db.end(connection)
-                raise
-            db.end(connection)
-        raise db.DatabaseError("it is gone as soon as it is there")
+        try:
+            with db.failing():
+                return cls._begin(identity, files)
+        except db.DatabaseDamagedError as exc:
+            _warn("journal_begun_anew", f"the journal of an earlier run is of no use, and begun anew: {exc}", identity)
+            files.put_aside()
+            return cls._begin(identity, files)
 
     @classmethod
-    def _begin(cls, identity: Identity, files: JournalFiles, connection: Connection) -> Journal:
-        _make_tables(connection)
-        journal = cls(identity, files, connection)
-        journal._tell()
-        files.begin_tokens(begun.token for begun in _uploads(connection))
+    def _begin(cls, identity: Identity, files: JournalFiles) -> Journal:
+        files.create()
+        connection = db.connect(files.database)
+        try:
+            _take(connection, identity, files)
+            _make_tables(connection)
+            journal = cls(identity, files, connection)
+            journal._tell()
+            files.begin_tokens(begun.token for begun in _uploads(connection))
+        except BaseException:
+            db.end(connection)
+            raise
         _live.add(journal)
         return journal
 
@@ -344,7 +335,7 @@ class Journal:
 
     def _write_state(self, connection: Connection) -> None:
         about = [("state", self._state), ("begun", self._begun)]
-        connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
+        connection.executemany(_TELL, about)
         self._tell()
 
     def discard(self) -> None:
@@ -368,7 +359,7 @@ class Journal:
                     self._tell(pid=None)
                 self._end(None)
 
-    def _end(self, clear: Any) -> None:
+    def _end(self, clear: Callable[[], None] | None) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
             self._pending = {}
@@ -376,8 +367,9 @@ class Journal:
                 return
             _live.discard(self)
             if clear is not None:
-                with contextlib.suppress(db.DatabaseError), db.failing():
-                    _clear(connection, clear)
+                with contextlib.suppress(db.DatabaseError), db.failing(), gate(self._files.folder):
+                    db.end(connection)
+                    clear()
             db.end(connection)
 
     def _tell(self, *, pid: int | None = -1) -> None:
@@ -471,9 +463,9 @@ def _take(connection: Connection, identity: Identity, files: JournalFiles) -> No
     while True:
         try:
             with db.failing():
+                db.settle(connection)
                 connection.execute("BEGIN EXCLUSIVE")
                 connection.execute("COMMIT")
-                db.settle(connection)
                 return
         except db.DatabaseLockedError as exc:
             notes, over = files.read_notes(), time.monotonic() > end
@@ -510,17 +502,6 @@ def _require_whole(connection: Connection) -> None:
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise db.DatabaseDamagedError(f"malformed: {found}")
-
-
-def _clear(connection: Connection, act: Callable[[], None]) -> None:
-    """Remove it while nobody else can have it; where open files cannot be removed, right after."""
-    with contextlib.suppress(db.DatabaseError), db.failing():
-        db.let_go(connection)
-    try:
-        act()
-    except PermissionError:
-        db.end(connection)
-        act()
 
 
 # --- rows ---

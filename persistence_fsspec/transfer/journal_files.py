@@ -2,7 +2,8 @@
 
 * ``<id>.sqlite``: the database;
 * ``<id>.json``: which transfer it is of, how that stands, and who works on it; replaced as a whole;
-* ``<id>.tokens``: of unfinished uploads, one line each, so that nobody takes them for garbage; only ever appended to.
+* ``<id>.tokens``: of unfinished uploads, one line each, so that nobody takes them for garbage; only ever appended to;
+* ``gate``: locked by who opens or removes any of them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from persistence_fsspec.transfer import database as db
 
 STATE_DIR: Final = "PERSISTENCE_FSSPEC_STATE_DIR"
 """Names another folder for the journals."""
@@ -25,7 +29,9 @@ TOKENS: Final = ".tokens"
 ASIDE: Final = ".aside"
 """A database that could not be used; the last one of each name is kept for a while."""
 
-_NOTES_OF_ALL_KINDS: Final = (f"{DATABASE}-journal", NOTES, TOKENS)
+_ENDINGS: Final = (DATABASE, f"{DATABASE}-journal", NOTES, TOKENS)
+_GATE: Final = "gate"
+_GATE_SECONDS: Final = 5.0
 
 
 def journal_folder() -> Path:
@@ -43,6 +49,46 @@ def journal_folder() -> Path:
     if not found.is_absolute():
         raise OSError("the home folder is not known")
     return found
+
+
+@contextlib.contextmanager
+def gate(folder: Path) -> Iterator[None]:
+    """Nobody else opens or removes a journal of this folder meanwhile.
+
+    Their own locks do not suffice for that: who waits for the lock of a database that is being removed has it in the end,
+    and takes the rollback journal of the next one of that name for that of its own.
+
+    Raises:
+        DatabaseLockedError: Somebody is in it, for ever, or nothing can be locked here.
+    """
+    path = folder / _GATE
+    _create(path)
+    connection, end = db.connect(path), time.monotonic() + _GATE_SECONDS
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        while True:
+            try:
+                with db.failing():
+                    connection.execute("PRAGMA synchronous=OFF")
+                    connection.execute("BEGIN EXCLUSIVE")
+                    break
+            except db.DatabaseLockedError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(_GATE_SECONDS / 2000)
+        if not path.stat().st_size:
+            connection.execute("PRAGMA user_version=1")  # to lock an empty one takes room on disk, each time
+            connection.execute("COMMIT")
+        yield
+    finally:
+        db.end(connection)
+
+
+def _create(path: Path) -> None:
+    """An empty file, if there is none; one that is there is not even opened: to close it would end SQLite's locks on it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +117,23 @@ class JournalFiles:
         """What is told of it."""
         return self.folder / f"{self.id}{NOTES}"
 
-    # --- the database ---
+    # --- all of them, behind the `gate` ---
 
-    def create(self) -> tuple[int, int]:
-        """See that there is a database, if an empty one.
-
-        Returns:
-            What tells it from another of the same name.
-        """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            # Only a new one is opened here: closing an old one would end the locks that SQLite holds in this process.
-            os.close(os.open(self.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        return self.look()
-
-    def look(self) -> tuple[int, int]:
-        """What tells the database from another of the same name; zeros where there is none."""
-        with contextlib.suppress(FileNotFoundError):
-            found = os.stat(self.database)
-            return found.st_dev, found.st_ino
-        return 0, 0
+    def create(self) -> None:
+        """See that there is a database, if an empty one."""
+        _create(self.database)
 
     def put_aside(self) -> None:
         """Make room for another database. What is noted of uploads goes: nobody can take them up any more."""
-        self._remove_notes()
         os.replace(self.database, self.folder / f"{self.id}{ASIDE}")
+        self._remove(_ENDINGS[1:])
 
     def remove(self) -> None:
-        """All of them."""
-        self._remove_notes()
-        self.database.unlink(missing_ok=True)
+        """Leave none."""
+        self._remove(_ENDINGS)
 
-    def _remove_notes(self) -> None:
-        """Before the database: who has that locked keeps others out until then, and what they write would be lost."""
-        for ending in _NOTES_OF_ALL_KINDS:
+    def _remove(self, endings: Iterable[str]) -> None:
+        for ending in endings:
             (self.folder / f"{self.id}{ending}").unlink(missing_ok=True)
 
     # --- what is told of it ---

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from persistence_fsspec.errors import ConflictError, InvalidOptionError, ObjectNotFoundError
 from persistence_fsspec.transfer import database as db
-from persistence_fsspec.transfer.journal_files import ASIDE, DATABASE, NOTES, TOKENS, JournalFiles, journal_folder
+from persistence_fsspec.transfer.journal_files import ASIDE, DATABASE, NOTES, TOKENS, JournalFiles, gate, journal_folder
 
 COUNT_DONE: Final = "SELECT count(*) FROM done"
 
@@ -190,9 +190,15 @@ def _entry(files: JournalFiles) -> JournalEntry | None:
 
 def _look(files: JournalFiles) -> tuple[str, int]:
     """State, and number of files. What a killed run has not written to the end is put right on the way."""
-    connection = db.connect(files.database)
+    with gate(files.folder):
+        connection = db.connect(files.database)
+        try:
+            connection.execute("BEGIN")
+            found = connection.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
+        except BaseException:
+            db.end(connection)
+            raise
     try:
-        found = connection.execute("SELECT value FROM about WHERE name = 'state'").fetchone()
         return (found[0] if found else ""), int(connection.execute(COUNT_DONE).fetchone()[0])
     finally:
         db.end(connection)
@@ -200,20 +206,14 @@ def _look(files: JournalFiles) -> tuple[str, int]:
 
 def _remove(files: JournalFiles) -> None:
     """Raises `DatabaseLockedError` while somebody has it."""
-    connection = db.connect(files.database)
-    try:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        with contextlib.suppress(db.DatabaseDamagedError), db.failing():
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute("COMMIT")
-            db.let_go(connection)
+    with gate(files.folder):
+        connection = db.connect(files.database)
         try:
-            files.remove()
-        except PermissionError:  # where open files cannot be removed
+            with contextlib.suppress(db.DatabaseDamagedError), db.failing():
+                connection.execute("BEGIN EXCLUSIVE")
+        finally:
             db.end(connection)
-            files.remove()
-    finally:
-        db.end(connection)
+        files.remove()
 
 
 def _moment(text: Any) -> datetime | None:

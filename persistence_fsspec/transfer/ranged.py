@@ -24,7 +24,7 @@ from persistence_fsspec.transfer.budget import BUDGET
 from persistence_fsspec.transfer.compare import fingerprint
 from persistence_fsspec.transfer.journal import Journal, Unfinished
 from persistence_fsspec.transfer.progress import Progress
-from persistence_fsspec.transfer.verify import can_compute, confirmed, digest_of, require_same_again
+from persistence_fsspec.transfer.verify import can_compute, confirmed, digest_of, named, require_same_again
 
 Together = Callable[[Callable[[int], Any], Iterable[int]], None]
 """Calls a function with each number, with the help of idle workers."""
@@ -297,7 +297,7 @@ class _Work:
             seen = digest_of(self._back(), stored[0])
             again = self._how.source.stream(self.info.key, pin=self.info)
             if confirmed(seen, stored, again, self._how.source.url(self.info.key)):
-                return stored[0]
+                return named(stored[0])
         if self._how.policy.verify == "readback" and not self._how.source.capabilities.at_hand:
             require_same_again(self._how.source, self.info, (ALGORITHM, self.crc32c()))
         return ""

@@ -19,6 +19,11 @@ def can_compute(algorithm: str) -> bool:
     return algorithm == CRC32C or algorithm in _HASHLIB or algorithm.startswith(MD5_OF_PARTS)
 
 
+def named(algorithm: str) -> str:
+    """How an algorithm is told as a verification: without the size of the parts."""
+    return MD5_OF_PARTS.rstrip("-") if algorithm.startswith(MD5_OF_PARTS) else algorithm
+
+
 def algorithm_for(info: ObjectInfo, target: Store) -> str:
     """The digest worth computing: one that either end can confirm, else the fastest, for the report."""
     candidates = (info.digest[0] if info.digest else None, target.capabilities.digest)

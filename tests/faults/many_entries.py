@@ -50,6 +50,9 @@ class Imagined:
             raise ObjectNotFoundError("not found", operation="list", url=self.url(key))
         return (described(f"{key}/{i // PER_FOLDER:06}/{i:09}.bin") for i in range(self.files))
 
+    def read(self, key, start=None, end=None, *, pin=None):
+        return b"".join(self.stream(key, pin=pin))[start:end]
+
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:  # noqa: ARG002
         yield CONTENT
 

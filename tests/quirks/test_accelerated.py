@@ -61,6 +61,7 @@ class Recorder:
     requests: list[Request] = field(default_factory=list)
     answers: list[int | str] = field(default_factory=list)
     etag: str = ETAG
+    body: bytes = BODY
 
     def __enter__(self):
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -94,10 +95,10 @@ class Recorder:
                     client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 method, path, _ = line.split(" ")
                 self.requests.append(Request(method, path, headers, stream.read(int(headers.get("content-length", 0)))))
-                if not self._answer(client, method):
+                if not self._answer(client, method, headers.get("range", "")):
                     return
 
-    def _answer(self, client: socket.socket, method: str) -> bool:
+    def _answer(self, client: socket.socket, method: str, asked: str) -> bool:
         answer = self.answers.pop(0) if self.answers else 200
         if answer == "silent":
             self._over.wait(10)
@@ -105,11 +106,16 @@ class Recorder:
         if answer == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False
-        body = BODY if method == "GET" and answer in {200, "cut"} else b""
-        length = len(BODY) if method == "HEAD" else len(body)
+        body = self.body if method == "GET" and answer in {200, "cut"} else b""
+        length = len(self.body) if method == "HEAD" else len(body)
         status = answer if isinstance(answer, int) else 200
         head = f'ETag: "{self.etag}"\r\nLast-Modified: Wed, 21 Oct 2026 07:28:00 GMT\r\n'
         head += "Retry-After: 7\r\n" if status >= 500 else ""
+        if asked and body:
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            body = body[int(first) : int(last) + 1 if last else None]
+            head += f"Content-Range: bytes {first}-{int(first) + len(body) - 1}/{len(self.body)}\r\n"
+            status, length = 206, len(body)
         client.sendall(
             f"HTTP/1.1 {status} X\r\n{head}Content-Length: {length}\r\n\r\n".encode() + body[: 2 if answer == "cut" else None]
         )
@@ -290,6 +296,22 @@ def test_credentials_that_expire_are_asked_of_the_client_again():
 
     assert [first["access_key_id"], second["access_key_id"]] == ["key1", "key2"]
     assert 0 < first["expires_at"].timestamp() - time.time() <= 60
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_000])
+@pytest.mark.parametrize("piece", [(None, None), (1, None), (0, 7), (5, 1_000_000)], ids=str)
+def test_every_byte_arrives_however_large_the_object(size, piece, server):
+    """In one piece or in several, whole or a range."""
+    server.body = os.urandom(size)
+    persistence = at(server)
+    start, end = piece
+    if size <= (start or 0):
+        return
+    data = store_of(persistence).read(key_of(persistence), start, end)
+
+    assert data == server.body[start:end]
+    assert type(data) is bytes
+    assert [r.by_driver for r in server.requests] == [False]
 
 
 # --- what is left to the driver ---

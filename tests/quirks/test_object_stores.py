@@ -34,6 +34,7 @@ from persistence_fsspec.stores.dialects.gcs import GcsDialect
 from persistence_fsspec.stores.dialects.s3 import S3Dialect
 from persistence_fsspec.stores.janitor import settle
 from persistence_fsspec.stores.quirks import traits
+from persistence_fsspec.stores.writers import ObjectWriter
 from tests.quirks.places import instance_of, places, put, silent_server
 from tests.servers import rest
 
@@ -403,13 +404,13 @@ def test_s3_append_loses_to_a_second_writer_aloud(s3, monkeypatch, old):
     """Whoever wrote between our reading and our writing keeps what they wrote."""
     if old is not None:
         s3.raw_write("k", old)
-    real = S3Dialect.write_object
+    real = ObjectWriter._write_at_once
 
-    def write_object(self, fs, path, body, **conditions):
+    def write_at_once(writer, fs):
         s3.raw_write("k", b"theirs")
-        real(self, fs, path, body, **conditions)
+        return real(writer, fs)
 
-    monkeypatch.setattr(S3Dialect, "write_object", write_object)
+    monkeypatch.setattr(ObjectWriter, "_write_at_once", write_at_once)
     with pytest.raises((ConflictError, ObjectExistsError)):
         s3.persistence.append("k", b"+ours")
 

@@ -15,6 +15,10 @@ from persistence_fsspec.stores.uploading import Layout
 KEPT_PARTS: Final = "persistparts"
 """Metadata that tell the CRC32C of an object and of its parts, where the store itself does not. Nobody else gets to see it."""
 
+KEPT_PART_SIZE: Final = "persistpartsize"
+"""Metadata that tell what parts an object was made of: S3 takes none after the beginning, when no digest is known yet, but by
+this its ETag, the MD5 of the MD5s of the parts, can be compared."""
+
 _KEPT_MAX: Final = 4096
 """Bytes of metadata for it: the stores take 8 KiB of everything."""
 
@@ -160,4 +164,4 @@ def _told(metadata: Mapping[str, str] | None) -> tuple[str, int, int, str]:
 
 def callers_own(metadata: Mapping[str, str] | None) -> dict[str, str]:
     """Metadata without what we keep there."""
-    return {name: text for name, text in (metadata or {}).items() if name != KEPT_PARTS}
+    return {name: text for name, text in (metadata or {}).items() if name not in {KEPT_PARTS, KEPT_PART_SIZE}}

@@ -23,7 +23,7 @@ from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, md5_of_etag, plain_etag
 from persistence_fsspec.stores.dialects.old_versions import s3_current, s3_versions
-from persistence_fsspec.stores.dialects.parts import as_base64, from_base64
+from persistence_fsspec.stores.dialects.parts import as_base64, callers_own, from_base64
 from persistence_fsspec.stores.dialects.s3_upload import (
     Checking,
     MultipartSink,
@@ -80,7 +80,7 @@ class S3Dialect(ObjectDialect):
             modified=head.get("LastModified"),
             version=plain_etag(head.get("ETag")),
             digest=digest_told(head),
-            metadata=dict(head.get("Metadata") or {}),
+            metadata=callers_own(head.get("Metadata")),
         )
 
     def _head(self, fs: Any, bucket: str, key: str) -> Mapping[str, Any]:
@@ -229,7 +229,7 @@ class S3Dialect(ObjectDialect):
             raise UnsupportedPersistenceOp("overwrite=False cannot be kept here for an object in parts")
         if token:
             return S3Upload.taken_up(fs, path, token, size=size, checking=self._checking)
-        return S3Upload(begin(fs, path, metadata, self._checking), size=size, part_size=part_size)
+        return S3Upload(begin(fs, path, metadata, self._checking, part_size=part_size), size=size, part_size=part_size)
 
     def part_digests(self, fs: Any, path: str, pin: ObjectInfo) -> Sequence[Part]:
         """By GetObjectAttributes; servers that know no CRC32C of the whole may take that for a GET of the object."""

@@ -99,17 +99,20 @@ class FastS3Dialect(S3Dialect):
         if self._resting_until > time.monotonic() or not is_usable_here() or not _FAITHFUL.fullmatch(key):
             return None
         ways = _ways(fs)
+        if bucket not in ways.trusted:
+            return None
         way = ways.found[bucket] if bucket in ways.found else self._find(fs, ways, bucket)
-        return None if way is None or bucket not in ways.trusted else (way, key)
+        return None if way is None else (way, key)
 
     def _find(self, fs: Any, ways: _Ways, bucket: str) -> Shortcut | None:
         with ways.finding:
             if bucket not in ways.found:
                 try:
                     ways.found[bucket] = None if ":" in bucket else shortcut(fs, bucket, self._policy)
-                except OperationTimeoutError:  # of this attempt; the next one may find it
-                    raise
                 except Exception:  # noqa: BLE001 - whatever it is, the driver does without, and says what is wrong if it is
+                    attempt = current()
+                    if attempt is not None:
+                        attempt.require_time()  # another attempt may find it
                     ways.found[bucket] = None
             return ways.found[bucket]
 
@@ -124,7 +127,13 @@ class FastS3Dialect(S3Dialect):
         if self._resting_until <= now:  # not once for each of the requests in flight
             self._resting_until, self._rest = now + self._rest, min(2 * self._rest, _LONGEST_REST)
 
-    # --- listing ---
+    # --- looking ---
+
+    def info(self, fs: Any, path: str) -> ObjectInfo:
+        """By the driver, whose answer tells more."""
+        found = super().info(fs, path)
+        self._served(fs, path, after_all=False)
+        return found
 
     def _pages(self, fs: Any, path: str, delimiter: str) -> Iterator[Mapping[str, Any]]:
         """As ever, but read by ourselves."""

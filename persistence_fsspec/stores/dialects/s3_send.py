@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
@@ -55,6 +56,7 @@ class PartSender:
         self._tls: ssl.SSLContext | None = None
         self._idle: list[HTTPConnection] = []
         self._process = os.getpid()
+        weakref.finalize(self, _close_all, self._idle)  # at the end of the process, too
 
     def send(self, fs: Any, data: bytes, **wanted: Any) -> Mapping[str, Any] | None:
         """One ``UploadPart``.
@@ -85,15 +87,6 @@ class PartSender:
         self._declined = True
         return None
 
-    def __del__(self) -> None:
-        self._close_idle()
-
-    def _close_idle(self) -> None:
-        """Those of the parent of this process are the parent's."""
-        idle, self._idle = self._idle, []
-        for connection in idle if self._process == os.getpid() else ():
-            connection.close()
-
     # --- whether ---
 
     def _is_open(self, fs: Any) -> bool:
@@ -102,7 +95,7 @@ class PartSender:
             return False
         if client is not self._client:
             with self._lock:
-                self._close_idle()
+                _close_all(self._idle)
                 self._client, self._declined = client, True
                 with contextlib.suppress(Exception):  # whatever is elsewhere by now is not understood
                     self._declined = not self._is_plain(fs, client)
@@ -198,8 +191,8 @@ class PartSender:
     def _connection(self, scheme: str, place: str, *, fresh: bool = False) -> tuple[HTTPConnection, bool]:
         """One to the place, and whether it was used before."""
         with self._lock:
-            if self._process != os.getpid():
-                self._close_idle()
+            if self._process != os.getpid():  # the parent goes on with its own
+                _close_all(self._idle)
                 self._process = os.getpid()
             for each in self._idle if not fresh else ():
                 if f"{each.host}:{each.port}" == _with_port(scheme, place):
@@ -215,6 +208,11 @@ class PartSender:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _close_all(connections: list[HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 @contextlib.contextmanager

@@ -5,21 +5,31 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from persistence_fsspec.crc32c import combined, crc32c
 from persistence_fsspec.errors import ChecksumMismatchError, ObjectNotFoundError
-from persistence_fsspec.store import Digest, ObjectInfo, Part
+from persistence_fsspec.store import MD5_OF_PARTS, Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.base import Repeat, md5_of_etag, plain_etag
-from persistence_fsspec.stores.dialects.parts import as_base64, from_base64, parsed_token, require_same, token_of, whole_ones
+from persistence_fsspec.stores.dialects.parts import (
+    KEPT_PART_SIZE,
+    as_base64,
+    from_base64,
+    parsed_token,
+    require_same,
+    token_of,
+    whole_ones,
+)
 from persistence_fsspec.stores.dialects.s3_send import PartSender
 from persistence_fsspec.stores.uploading import Layout
 
 _MIB: Final = 1024 * 1024
 _PARTS_OF_ONE_SIZE: Final = 1000
 _CRC32C: Final = "CRC32C"
+_OF_PARTS: Final = re.compile(r"[0-9a-f]{32}-[0-9]+")
 
 
 class Checking:
@@ -206,7 +216,9 @@ class Multipart:
             fs.call_s3("abort_multipart_upload", **self.upload)
 
 
-def begin(fs: Any, path: str, metadata: Mapping[str, str] | None, checking: Checking) -> Multipart:
+def begin(
+    fs: Any, path: str, metadata: Mapping[str, str] | None, checking: Checking, *, part_size: int | None = None
+) -> Multipart:
     """Begin an upload, with checksums where the server compares them.
 
     Args:
@@ -214,9 +226,11 @@ def begin(fs: Any, path: str, metadata: Mapping[str, str] | None, checking: Chec
         path: Of the object.
         metadata: Text to keep with it.
         checking: What is known of the server; it is asked once.
+        part_size: Of all parts but the last; kept with the object where no checksum is.
     """
+    kept = {KEPT_PART_SIZE: str(part_size)} if part_size is not None else {}
     if not checking.asks(fs):
-        return _begun(fs, path, metadata, checking)
+        return _begun(fs, path, {**(metadata or {}), **kept}, checking)
     try:
         begun = _begun(fs, path, metadata, checking, ChecksumAlgorithm=_CRC32C, ChecksumType="FULL_OBJECT")
     except OSError as exc:
@@ -226,7 +240,7 @@ def begin(fs: Any, path: str, metadata: Mapping[str, str] | None, checking: Chec
         if begun.algorithm != _CRC32C or begun.compares(fs):  # older servers pass over what they were asked for
             return begun
         begun.abort(fs)
-    plain = _begun(fs, path, metadata, checking)
+    plain = _begun(fs, path, {**(metadata or {}), **kept}, checking)
     checking.compares = False
     return plain
 
@@ -360,11 +374,17 @@ def md5_told(answer: Mapping[str, Any]) -> Digest | None:
 
 
 def digest_told(answer: Mapping[str, Any]) -> Digest | None:
-    """The digest of an object: its MD5, else its CRC32C where that is of the whole and not of the checksums of its parts."""
+    """The digest of an object: its MD5, else its CRC32C where that is of the whole and not of the checksums of its parts.
+
+    Else, of an object of ours, the MD5 of the MD5s of its parts.
+    """
     md5 = md5_told(answer)
     crc = from_base64(answer.get("ChecksumCRC32C"))
     kind = answer.get("ChecksumType") or ("COMPOSITE" if "-" in str(answer.get("ETag")) else "FULL_OBJECT")
-    return md5 or (("crc32c", crc) if crc and kind == "FULL_OBJECT" else None)
+    if md5 is not None or (crc and kind == "FULL_OBJECT"):
+        return md5 or ("crc32c", crc or "")
+    part_size, etag = (answer.get("Metadata") or {}).get(KEPT_PART_SIZE, ""), plain_etag(answer.get("ETag")) or ""
+    return (f"{MD5_OF_PARTS}{part_size}", etag) if part_size.isdecimal() and _OF_PARTS.fullmatch(etag) else None
 
 
 def status_of(exc: BaseException) -> int | None:
