@@ -11,14 +11,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from persistence_fsspec.transfer import database as db
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
 
 STATE_DIR: Final = "PERSISTENCE_FSSPEC_STATE_DIR"
 """Names another folder for the journals."""
@@ -65,23 +69,28 @@ def gate(folder: Path) -> Iterator[None]:
     _create(path)
     connection, end = db.connect(path), time.monotonic() + _GATE_SECONDS
     try:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        while True:
-            try:
-                with db.failing():
-                    connection.execute("PRAGMA synchronous=OFF")
-                    connection.execute("BEGIN EXCLUSIVE")
-                    break
-            except db.DatabaseLockedError:
-                if time.monotonic() > end:
-                    raise
-            time.sleep(_GATE_SECONDS / 2000)
-        if not path.stat().st_size:
-            connection.execute("PRAGMA user_version=1")  # to lock an empty one takes room on disk, each time
-            connection.execute("COMMIT")
+        while not _is_in(connection, path):
+            if time.monotonic() > end:
+                raise db.DatabaseLockedError("somebody is opening another journal, or nothing can be locked there")
+            time.sleep(random.random() * _GATE_SECONDS / 1000)  # noqa: S311 - so that all have a chance
         yield
     finally:
         db.end(connection)
+
+
+def _is_in(connection: Connection, path: Path) -> bool:
+    """Try once to lock the gate."""
+    try:
+        with db.failing():
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute("BEGIN EXCLUSIVE")
+            if path.stat().st_size:
+                return True
+            connection.execute("PRAGMA user_version=1")  # to lock an empty one takes room on the disk, each time
+            connection.execute("COMMIT")
+    except db.DatabaseLockedError:
+        pass
+    return False
 
 
 def _create(path: Path) -> None:

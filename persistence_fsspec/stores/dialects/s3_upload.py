@@ -226,11 +226,12 @@ def begin(
         path: Of the object.
         metadata: Text to keep with it.
         checking: What is known of the server; it is asked once.
-        part_size: Of all parts but the last; kept with the object where no checksum is.
+        part_size: Of all parts but the last; kept with the object, for servers that keep no checksum.
     """
-    kept = {KEPT_PART_SIZE: str(part_size)} if part_size is not None else {}
+    # Whether the server keeps a checksum shows when it is too late to add anything.
+    metadata = {**(metadata or {}), **({KEPT_PART_SIZE: str(part_size)} if part_size is not None else {})}
     if not checking.asks(fs):
-        return _begun(fs, path, {**(metadata or {}), **kept}, checking)
+        return _begun(fs, path, metadata, checking)
     try:
         begun = _begun(fs, path, metadata, checking, ChecksumAlgorithm=_CRC32C, ChecksumType="FULL_OBJECT")
     except OSError as exc:
@@ -240,7 +241,7 @@ def begin(
         if begun.algorithm != _CRC32C or begun.compares(fs):  # older servers pass over what they were asked for
             return begun
         begun.abort(fs)
-    plain = _begun(fs, path, {**(metadata or {}), **kept}, checking)
+    plain = _begun(fs, path, metadata, checking)
     checking.compares = False
     return plain
 
