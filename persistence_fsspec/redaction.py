@@ -92,7 +92,19 @@ _TELLTALES: Final = re.compile(
 )
 
 
-_QUICK: Final = ("file://", "s3://", "gs://", "abfs://", "ftp://", "sftp://", "memory://", "hdfs://", "webdav://", "http://", "https://")
+_QUICK: Final = (
+    "file://",
+    "s3://",
+    "gs://",
+    "abfs://",
+    "ftp://",
+    "sftp://",
+    "memory://",
+    "hdfs://",
+    "webdav://",
+    "http://",
+    "https://",
+)
 
 
 def redact(text: str) -> str:

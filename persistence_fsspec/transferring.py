@@ -123,7 +123,7 @@ class Transferring(Rooted):
             >>> from persistence_fsspec import FSSpecPersistence
             >>> here = pathlib.Path(tempfile.mkdtemp(), "a.txt")
             >>> _ = here.write_text("hello")
-            >>> len(FSSpecPersistence("memory://docs").put(here, "copies/").copied)
+            >>> len(FSSpecPersistence("memory://backup").put(here, "copies/").copied)
             1
         """
         foreign = self._foreign(to_path)

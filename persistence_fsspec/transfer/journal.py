@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from persistence_fsspec.errors import ConflictError
 from persistence_fsspec.events import emit
 from persistence_fsspec.redaction import redact_places
-from persistence_fsspec.store import Digest, Part
+from persistence_fsspec.store import Part
 from persistence_fsspec.transfer import database as db
+from persistence_fsspec.transfer import journal_rows as rows
 from persistence_fsspec.transfer.journal_files import JournalFiles, gate, is_alive, journal_folder
+from persistence_fsspec.transfer.journal_rows import Done, Unfinished
 from persistence_fsspec.transfer.journals import (
     COUNT_DONE,
     JournalEntry,
@@ -46,29 +48,6 @@ __all__ = ["Done", "Identity", "Journal", "JournalEntry", "Unfinished", "entry",
 
 State = Literal["running", "failed", "complete"]
 
-_APPLICATION: Final = 0x7065726A
-"""Marks a database as ours."""
-
-_SCHEMA: Final = 1
-"""Of the tables; a database with another is begun anew."""
-
-_TABLES: Final = (
-    "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
-    "CREATE TABLE done (key BLOB PRIMARY KEY, source BLOB, target BLOB, digest TEXT, verification TEXT) WITHOUT ROWID",
-    "CREATE TABLE upload (key BLOB PRIMARY KEY, target_key BLOB, token BLOB, part_size INTEGER, source BLOB) WITHOUT ROWID",
-    "CREATE TABLE part (key BLOB, number INTEGER, size INTEGER, crc32c TEXT, receipt BLOB, PRIMARY KEY (key, number)) WITHOUT ROWID",
-    f"PRAGMA application_id = {_APPLICATION}",
-    f"PRAGMA user_version = {_SCHEMA}",
-)
-_TELL: Final = "INSERT OR REPLACE INTO about VALUES (?, ?)"
-_DONE: Final = "SELECT source, target, digest, verification FROM done WHERE key = ?"
-_NEW_DONE: Final = "INSERT OR IGNORE INTO done (source, target, digest, verification, key) VALUES (?, ?, ?, ?, ?)"
-_OTHER_DONE: Final = "UPDATE done SET source = ?, target = ?, digest = ?, verification = ? WHERE key = ?"
-_UPLOADS: Final = "SELECT key, target_key, token, part_size, source FROM upload"
-_NEW_UPLOAD: Final = "INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?)"
-_PARTS: Final = "SELECT number, size, crc32c, receipt FROM part WHERE key = ?"
-_NEW_PART: Final = "INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?, ?)"
-
 _BATCH: Final = 16
 _BATCH_SECONDS: Final = 0.05
 """So much of what was noted may be lost with a killed process, whichever comes first; parts are written at once."""
@@ -76,8 +55,6 @@ _BATCH_SECONDS: Final = 0.05
 _NOTES_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 1.0
 """Who only looks into a journal holds it for a moment, and is no other run."""
-
-_Row = tuple[bytes, bytes, str | None, str]
 
 
 @dataclass(frozen=True)
@@ -112,42 +89,6 @@ class Identity:
         return self.id[:8]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A file that has arrived.
-
-    Attributes:
-        source: Fingerprint of what it was when it was read.
-        target: Fingerprint of what it became.
-        digest: Of its bytes, where it is known.
-        verification: What was compared.
-    """
-
-    source: str
-    target: str
-    digest: Digest | None
-    verification: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """An object that has arrived in part.
-
-    Attributes:
-        target_key: What it is to become.
-        token: Names the upload to the store.
-        part_size: Bytes of each part but the last.
-        source: Fingerprint of what it is read from.
-        parts: Those that have arrived, by number.
-    """
-
-    target_key: str
-    token: str
-    part_size: int
-    source: str
-    parts: dict[int, Part] = field(default_factory=dict)
-
-
 class Journal:
     """The journal of one transfer, which nobody else can open before it is closed. From any thread.
 
@@ -163,14 +104,14 @@ class Journal:
         self._identity, self._files = identity, files
         self._connection: Connection | None = connection
         self._lock = threading.RLock()
-        self._pending: dict[bytes, _Row] = {}
+        self._pending: dict[bytes, rows.Row] = {}
         self._pending_since = self._told_at = time.monotonic()
         self._works = self._damaged = self.broken = False
         about = dict(connection.execute("SELECT name, value FROM about"))
         self._state, self._begun = about.get("state", ""), about.get("begun") or _now()
         self.was_interrupted = self._state == "running"
         if self.was_interrupted:
-            _require_whole(connection)
+            rows.require_whole(connection)
         self._count: int = connection.execute(COUNT_DONE).fetchone()[0]
 
     @property
@@ -224,10 +165,10 @@ class Journal:
         connection = db.connect(files.database)
         try:
             _take(connection, identity, files)
-            _make_tables(connection)
+            rows.make_tables(connection)
             journal = cls(identity, files, connection)
             journal._tell()
-            files.begin_tokens(begun.token for begun in _uploads(connection))
+            files.begin_tokens(begun.token for begun in rows.uploads_in(connection))
         except BaseException:
             db.end(connection)
             raise
@@ -238,17 +179,17 @@ class Journal:
 
     def done(self, key: str) -> Done | None:
         """What is known of a file, by its key at the source."""
-        packed = _key(key)
+        packed = rows.packed_key(key)
         with self._lock:
             row = self._pending.get(packed)
             if row is None and self._connection is not None and not self._damaged:
                 with self._guarded():
-                    row = self._connection.execute(_DONE, (packed,)).fetchone()
-        return _done(row) if row is not None else None
+                    row = self._connection.execute(rows.DONE, (packed,)).fetchone()
+        return rows.done_of(row) if row is not None else None
 
     def note_done(self, key: str, done: Done) -> None:
         """Remember a file; it is written soon, together with others."""
-        packed, row = _key(key), _row(done)
+        packed, row = rows.packed_key(key), rows.done_row(done)
         with self._lock:
             if self._connection is None or self.broken:
                 return
@@ -260,7 +201,7 @@ class Journal:
 
     def forget(self, key: str) -> None:
         """As if the file had never arrived."""
-        packed = _key(key)
+        packed = rows.packed_key(key)
 
         def write(connection: Connection) -> None:
             self._count -= connection.execute("DELETE FROM done WHERE key = ?", (packed,)).rowcount
@@ -275,25 +216,25 @@ class Journal:
 
     def note_upload(self, key: str, begun: Unfinished) -> None:
         """Remember an upload, at once, in place of any other of this file."""
-        packed = _key(key)
-        told = (packed, _key(begun.target_key), db.pack(begun.token), begun.part_size, db.pack(begun.source))
+        packed = rows.packed_key(key)
+        told = (packed, rows.packed_key(begun.target_key), db.pack(begun.token), begun.part_size, db.pack(begun.source))
 
         def write(connection: Connection) -> None:
             self._files.add_token(begun.token)
             connection.execute("DELETE FROM part WHERE key = ?", (packed,))
-            connection.execute(_NEW_UPLOAD, told)
-            connection.executemany(_NEW_PART, [_part_row(packed, part) for part in begun.parts.values()])
+            connection.execute(rows.NEW_UPLOAD, told)
+            connection.executemany(rows.NEW_PART, [rows.part_row(packed, part) for part in begun.parts.values()])
 
         self._write(write)
 
     def note_part(self, key: str, part: Part) -> None:
         """Remember a part, at once: a killed run sends again what was in flight, and nothing else."""
-        row = _part_row(_key(key), part)
-        self._write(lambda connection: connection.execute(_NEW_PART, row))
+        row = rows.part_row(rows.packed_key(key), part)
+        self._write(lambda connection: connection.execute(rows.NEW_PART, row))
 
     def upload_of(self, key: str) -> Unfinished | None:
         """What has arrived of a file; None for nothing."""
-        return next(iter(self._read_uploads(_key(key))), None)
+        return next(iter(self._read_uploads(rows.packed_key(key))), None)
 
     def uploads(self) -> list[Unfinished]:
         """All that is unfinished."""
@@ -301,7 +242,7 @@ class Journal:
 
     def upload_over(self, key: str) -> None:
         """It has become a file, or was given up."""
-        packed, begun = _key(key), self.upload_of(key)
+        packed, begun = rows.packed_key(key), self.upload_of(key)
         if begun is None:
             return
 
@@ -316,7 +257,7 @@ class Journal:
     def _read_uploads(self, packed: bytes | None = None) -> list[Unfinished]:
         with self._lock, self._guarded():
             if self._connection is not None and not self._damaged:
-                return _uploads(self._connection, packed)
+                return rows.uploads_in(self._connection, packed)
         return []
 
     # --- how it stands ---
@@ -335,7 +276,7 @@ class Journal:
 
     def _write_state(self, connection: Connection) -> None:
         about = [("state", self._state), ("begun", self._begun)]
-        connection.executemany(_TELL, about)
+        connection.executemany(rows.TELL, about)
         self._tell()
 
     def discard(self) -> None:
@@ -405,10 +346,10 @@ class Journal:
         """How many of them are new."""
         if not self._pending:
             return 0
-        rows = [(*row, key) for key, row in self._pending.items()]
-        added = connection.executemany(_NEW_DONE, rows).rowcount
-        if added < len(rows):
-            connection.executemany(_OTHER_DONE, rows)
+        pending = [(*row, key) for key, row in self._pending.items()]
+        added = connection.executemany(rows.NEW_DONE, pending).rowcount
+        if added < len(pending):
+            connection.executemany(rows.OTHER_DONE, pending)
         return added
 
     @contextlib.contextmanager
@@ -484,62 +425,6 @@ def _conflict(identity: Identity, notes: Mapping[str, Any]) -> ConflictError:
         url=identity.target,
         hint="Wait for its end, or end it: what has arrived until then is not moved again.",
     )
-
-
-def _make_tables(connection: Connection) -> None:
-    (application,), (schema,) = (connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-    if (application, schema) == (_APPLICATION, _SCHEMA):
-        return
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-        raise db.DatabaseDamagedError(f"it was written by something else, or by another release (schema {schema})")
-    with db.transaction(connection):
-        for statement in _TABLES:
-            connection.execute(statement)
-
-
-def _require_whole(connection: Connection) -> None:
-    """After a killed run, look at all of it once: the machine may have gone down with it."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise db.DatabaseDamagedError(f"malformed: {found}")
-
-
-# --- rows ---
-
-
-def _key(key: str) -> bytes:
-    """A name as it is kept: one on the web may be a signed URL."""
-    return db.pack(redact_places(key))
-
-
-def _row(done: Done) -> _Row:
-    return db.pack(done.source), db.pack(done.target), ":".join(done.digest) if done.digest else None, done.verification
-
-
-def _done(row: _Row) -> Done:
-    source, target, digest, verification = row
-    algorithm, _, value = (digest or "").partition(":")
-    return Done(db.unpack(source), db.unpack(target), (algorithm, value) if digest else None, verification)
-
-
-def _part_row(packed: bytes, part: Part) -> tuple[bytes, int, int, str, bytes]:
-    return packed, part.number, part.size, part.crc32c, db.pack(part.receipt)
-
-
-def _uploads(connection: Connection, packed: bytes | None = None) -> list[Unfinished]:
-    """All of them, or that of one file."""
-    rows = connection.execute(_UPLOADS) if packed is None else connection.execute(f"{_UPLOADS} WHERE key = ?", (packed,))
-    return [
-        Unfinished(db.unpack(target_key), db.unpack(token), part_size, db.unpack(source), _parts(connection, key))
-        for key, target_key, token, part_size, source in rows.fetchall()
-    ]
-
-
-def _parts(connection: Connection, packed: bytes) -> dict[int, Part]:
-    return {
-        number: Part(number=number, size=size, crc32c=crc32c, receipt=db.unpack(receipt))
-        for number, size, crc32c, receipt in connection.execute(_PARTS, (packed,))
-    }
 
 
 def _now() -> str:

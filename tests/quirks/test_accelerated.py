@@ -439,7 +439,7 @@ def test_a_forked_child_goes_by_its_own_driver(server):
     read(persistence)
     server.requests.clear()
 
-    assert in_fork(lambda: read(persistence) == BODY) == "yes"
+    assert in_fork(lambda: read(persistence) == BODY, seconds=30.0) == "yes"
     assert server.requests[0].by_driver
 
 

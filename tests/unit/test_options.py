@@ -625,7 +625,7 @@ def test_explain_tells_origins_and_no_secret(monkeypatch, tmp_path, listener):
     }
     assert (found.driver, found.registered_by) == ("fsspec.implementations.ftp.FTPFileSystem", "fsspec")
     assert found.package.startswith("fsspec ")
-    assert found.environment == ("FSSPEC_HUNTER", "PERSISTENCE_FSSPEC_CONFIG")
+    assert found.environment == ("FSSPEC_HUNTER", "PERSISTENCE_FSSPEC_CONFIG", "PERSISTENCE_FSSPEC_STATE_DIR")
     assert found.capabilities["publish"] == "atomic"
     assert found.accelerator == "none: every request goes through the driver itself"
     assert [(one.found, one.own) for one in found.files] == [(True, True), (False, False)]
