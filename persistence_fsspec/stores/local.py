@@ -140,12 +140,16 @@ class LocalStore:
             found = os.fstat(descriptor)
             self._check_pin(key, pin, found)
             if start is None and end is None:
-                return _joined(_pieces(descriptor, found.st_size, found.st_size or self._policy.part_size))
-            first, last, _ = slice(start, end).indices(found.st_size)
-            if first >= last:
-                return b""
-            os.lseek(descriptor, first, os.SEEK_SET)
-            return _joined(_pieces(descriptor, last - first, last - first))
+                data = _joined(_pieces(descriptor, found.st_size, found.st_size or self._policy.part_size))
+            else:
+                first, last, _ = slice(start, end).indices(found.st_size)
+                if first >= last:
+                    return b""
+                os.lseek(descriptor, first, os.SEEK_SET)
+                data = _joined(_pieces(descriptor, last - first, last - first))
+            if pin is not None:
+                _require_untouched(descriptor, found)
+            return data
 
     def stream(self, key: str, *, pin: ObjectInfo | None = None) -> Iterator[bytes]:
         """Read one open file to its end; it must be the same at the end as at the beginning."""
@@ -154,9 +158,7 @@ class LocalStore:
             before = os.fstat(descriptor)
             self._check_pin(key, pin, before)
             yield from _pieces(descriptor, before.st_size, self._policy.part_size)
-            after = os.fstat(descriptor)
-            if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-                raise ChangedDuringReadError("the file was written to while it was being read")
+            _require_untouched(descriptor, before)
 
     def writer(
         self,
@@ -358,6 +360,12 @@ def _pieces(descriptor: int, size: int, piece: int) -> Iterator[bytes]:
     while left > 0 and (data := os.read(descriptor, min(piece, left))):
         yield data
         left -= len(data)
+
+
+def _require_untouched(descriptor: int, before: os.stat_result) -> None:
+    after = os.fstat(descriptor)
+    if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise ChangedDuringReadError("the file was written to while it was being read")
 
 
 def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -10,21 +10,25 @@ from types import TracebackType
 from persistence_fsspec.errors import InvalidNameError, IsAFolderError, StoreError
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, local_path
+from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo
 
 
-def url_of(key: str) -> str:
-    """``file:///…``."""
-    return str(Location("file", "file://", key))
-
-
 if os.name == "nt":
+
+    def url_of(key: str) -> str:
+        """``file:///…``."""
+        return str(Location("file", "file://", key))
 
     def path_of(key: str) -> str:
         """The operating system's path of a key."""
         return os.fspath(local_path(key))
 
 else:
+
+    def url_of(key: str) -> str:
+        """``file:///…``."""
+        return redact_places(f"file:///{key}")  # as its Location would say it, in a tenth of the time
 
     def path_of(key: str) -> str:
         """The operating system's path of a key."""

@@ -20,6 +20,7 @@ that this very version was copied to that very version. ``mtime``: or the source
 Verdict = Literal["same", "differs", "unknown"]
 
 JOURNAL: Final = "the journal knows it"
+_ITSELF: Final = "it is this very file"
 
 
 def is_proof(reason: str) -> bool:
@@ -44,10 +45,15 @@ class Comparison:
         target: Where to.
         compare: By what.
         journal: Of this transfer; None where there is none.
+        moving: The source is to be deleted, so a file is no proof of itself, which links may lead to.
     """
 
-    def __init__(self, source: Store, target: Store, compare: Compare, journal: Journal | None) -> None:
+    def __init__(
+        self, source: Store, target: Store, compare: Compare, journal: Journal | None, *, moving: bool = False
+    ) -> None:
         self._source, self._target, self._compare, self._journal = source, target, compare, journal
+        self._moving = moving
+        self._local = source.capabilities.driver == target.capabilities.driver == "local"
 
     def at_once(self, info: ObjectInfo, there: ObjectInfo) -> tuple[Verdict, str]:
         """What can be said without a request and without reading.
@@ -61,6 +67,8 @@ class Comparison:
         """
         if self._compare == "never" or there.is_folder or info.size is None or info.size != there.size:
             return "differs", ""
+        if self._local and info.version == there.version:  # through a link, or by another of its names
+            return ("differs", "") if self._moving else ("same", _ITSELF)
         if self._is_journaled(info, there):
             return "same", JOURNAL
         if info.digest is not None and there.digest is not None and info.digest[0] == there.digest[0]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +19,7 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo, Store
+from persistence_fsspec.stores.local_files import path_of
 from persistence_fsspec.transfer.compare import Comparison
 from persistence_fsspec.transfer.index import Index, Names
 from persistence_fsspec.transfer.patterns import Matcher, Patterns
@@ -35,6 +37,7 @@ RANGED_FROM: Final = 16 * 1024 * 1024
 LOOKED_FOR: Final = 64 * 1024 * 1024
 """A single file that is larger is looked for at the target, and its parts are journaled."""
 
+_LINKS_KNOWN: Final = 10_000
 _NO_FOLDERS: Final = "an empty folder cannot be kept there"
 
 
@@ -158,8 +161,10 @@ class Walk:
         self._comparison = looking.comparison if looking is not None else None
         self._existing: Index | None = None
         self._failures: list[FileOutcome] = []
-        begin, end = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
-        self._begin, self._may_overlap = begin.rstrip("/"), begin.startswith(end.rstrip("/"))
+        self._begin, self._end = (f"{_real(*one)}/" for one in ((plan.source, plan.source_key), (plan.target, plan.target_key)))
+        self._may_overlap = self._begin.startswith(self._end)
+        self._skipped_links: set[str] = set()
+        self._linked: dict[str, bool] = {}
         self.complete = True
         """All of the source was listed; otherwise nothing is taken for missing there."""
 
@@ -186,10 +191,32 @@ class Walk:
         plan = self._plan
         if not plan.delete or self._existing is None or not self.complete:
             return
-        wanted = Matcher(plan.include, plan.exclude)
-        for name, info in self._existing.rest():
-            if wanted(name):
+        wanted, begin = Matcher(plan.include, plan.exclude), len(plan.target_key) + 1 if plan.target_key else 0
+        for _, info in self._existing.rest():
+            name = info.key[begin:]
+            if wanted(name) and not self._is_kept(info.key, name):
                 yield Step(info, info.key, "delete", reason="not at the source")
+
+    def _is_kept(self, key: str, name: str) -> bool:
+        """What the target has and the source has not, but nobody meant: deleted, it would be missing elsewhere."""
+        if self._may_overlap and self._is_source(key):
+            return True
+        folders = [name[:end] for end, one in enumerate(name) if one == "/"]
+        if not self._skipped_links.isdisjoint(folders):
+            return True
+        return not self._plan.target.capabilities.flat and any(map(self._is_link, folders))
+
+    def _is_link(self, folder: str) -> bool:
+        """Whether a folder of the target is a link to another place, or may be one. They come in order, so few are remembered."""
+        if folder not in self._linked:
+            if len(self._linked) > _LINKS_KNOWN:
+                self._linked.clear()
+            plan = self._plan
+            try:
+                self._linked[folder] = plan.target.info(f"{plan.target_key}/{folder}" if plan.target_key else folder).link
+            except PersistenceError:
+                return True
+        return self._linked[folder]
 
     def resolved(self, step: Step) -> Step:
         """A step that is not in doubt: it may take reading to see that a file is there already."""
@@ -255,7 +282,8 @@ class Walk:
         key = f"{plan.target_key}/{below}" if plan.target_key else below
         if info.link and plan.links == "skip":
             if self._existing is not None:
-                self._existing.take(below)  # it is at the source, whatever stands for it at the target
+                self._existing.take(folded(plan.target, below))  # it is at the source, whatever stands for it at the target
+                self._skipped_links.add(below)
             return Step(info, key, "skip", reason="is a symbolic link, links='skip'")
         try:
             names.claim(below)
@@ -267,7 +295,7 @@ class Walk:
             return self._failed(info.key, exc, below)
         if info.is_folder:
             return Step(info, key, *(("make folder",) if plan.target.capabilities.folders else ("skip", "", _NO_FOLDERS)))
-        return self._checked(info, key, self._existing.take(below) if self._existing is not None else None)
+        return self._checked(info, key, self._existing.take(folded(plan.target, below)) if self._existing is not None else None)
 
     def _single(self, info: ObjectInfo) -> Step:
         """One file; only a large one is worth a request to see whether it is there."""
@@ -303,8 +331,8 @@ class Walk:
 
     def _refuse_copy_into_itself(self) -> None:
         plan = self._plan
-        begin, end = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
-        if end.startswith(f"{begin.rstrip('/')}/"):
+        if self._end.startswith(self._begin) and self._end != self._begin:
+            begin, end = plan.source.url(plan.source_key), plan.target.url(plan.target_key)
             raise InvalidNameError(
                 f"{end} lies inside {begin}: the copy would contain itself",
                 operation="copy",
@@ -314,7 +342,7 @@ class Walk:
 
     def _is_source(self, key: str) -> bool:
         """Whether a target lies in the tree that is being copied, which may not have been read yet."""
-        return f"{self._plan.target.url(key)}/".startswith(f"{self._begin}/")
+        return f"{_real(self._plan.target, key)}/".startswith(self._begin)
 
 
 def method_of(source: Store, target: Store, info: ObjectInfo) -> Method:
@@ -341,9 +369,25 @@ class _Names:
             raise InvalidNameError(f"{name!r} has a part that would leave its folder")
         if self._sensitive:
             return
-        other = self._taken.claim(unicodedata.normalize("NFC", name).casefold(), name)
+        other = self._taken.claim(_folded(name), name)
         if other != name:
             raise InvalidNameError(f"{name!r} and {other!r} are the same name at the target")
+
+
+def folded(store: Store, name: str) -> str:
+    """What a store takes a name for: the same for all spellings that are one file there."""
+    return name if store.capabilities.case_sensitive else _folded(name)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _real(store: Store, key: str) -> str:
+    """URL of a key, without a slash at the end; on this machine through all links, which may lead from one tree into the other."""
+    if store.capabilities.driver == "local":
+        key = os.path.realpath(path_of(key)).lstrip("/") if os.name != "nt" else key
+    return store.url(key).rstrip("/")
 
 
 def _again(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:

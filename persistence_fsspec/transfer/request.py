@@ -24,7 +24,7 @@ from persistence_fsspec.transfer.engine import Settings, run
 from persistence_fsspec.transfer.index import Index
 from persistence_fsspec.transfer.journal import Identity, Journal, Unfinished
 from persistence_fsspec.transfer.patterns import Patterns
-from persistence_fsspec.transfer.plan import LOOKED_FOR, Looking, Plan, TreeLinks
+from persistence_fsspec.transfer.plan import LOOKED_FOR, Looking, Plan, TreeLinks, folded
 from persistence_fsspec.transfer.progress import Listener
 from persistence_fsspec.transfer.report import TransferReport
 
@@ -191,7 +191,8 @@ class Request:
     def _looking(self, journal: Journal | None) -> Looking | None:
         if self.compare == "never" and not self.delete:
             return None
-        return Looking(lambda: self._existing(journal), Comparison(self.source, self.target, self.compare, journal))
+        comparison = Comparison(self.source, self.target, self.compare, journal, moving=self.operation == "move")
+        return Looking(lambda: self._existing(journal), comparison)
 
     def _existing(self, journal: Journal | None) -> Index | None:
         """The target tree, as it is listed now; None where it may not be listed, and need not be."""
@@ -200,7 +201,7 @@ class Request:
         try:
             with noticing(leftovers.append):
                 for info in self.target.find(self.target_key):
-                    found.add(info.key[begin:], info)
+                    found.add(folded(self.target, info.key[begin:]), info)
         except (ObjectNotFoundError, NotAFolderError):
             pass
         except PersistenceError as exc:

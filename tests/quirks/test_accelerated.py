@@ -133,7 +133,7 @@ def at(server: Recorder, *, policy: Policy | None = None, **options) -> FSSpecPe
     found = FSSpecPersistence(
         f"s3://bucket-{os.urandom(6).hex()}/p",  # stores are kept by their buckets
         storage_options={**LOGIN, "endpoint_url": server.url, **options},
-        policy=policy or Policy(attempts=1, stall_seconds=2.0),
+        policy=policy or Policy(attempts=1),
     )
     read(found, "first")
     server.requests.clear()
@@ -454,13 +454,18 @@ def failure(persistence: FSSpecPersistence, act) -> tuple[type | None, bool, flo
     return None, False, None
 
 
+def patience(answer: int | str) -> Policy:
+    """Little for a server that says nothing."""
+    return Policy(attempts=1, stall_seconds=1.0 if answer == "silent" else 30.0)
+
+
 @pytest.mark.parametrize("answer", [400, 403, 404, 412, 416, 500, 503, "reset", "cut", "silent"], ids=str)
 @pytest.mark.parametrize("act", [lambda p: read(p), put], ids=["read", "write"])
 def test_a_failure_is_the_one_that_the_driver_meets(act, answer, server, monkeypatch):
     """The same error, whether to try again, and when; without it another attempt of ours."""
-    fast = at(server, policy=Policy(attempts=1, stall_seconds=0.3))
+    fast = at(server, policy=patience(answer))
     monkeypatch.setenv(accelerated.SWITCH, "0")
-    slow = at(server, policy=Policy(attempts=1, stall_seconds=0.3))
+    slow = at(server, policy=patience(answer))
     found = []
     for persistence in (fast, slow):
         server.answers = [answer] * 3
@@ -472,7 +477,7 @@ def test_a_failure_is_the_one_that_the_driver_meets(act, answer, server, monkeyp
 @pytest.mark.parametrize("answer", ["reset", "silent", 500, 503], ids=str)
 def test_a_conditional_write_is_never_made_twice_in_one_attempt(answer, server):
     """It may have been heard, and be in its own way; the next attempt knows how to look."""
-    persistence = at(server, policy=Policy(attempts=1, stall_seconds=0.3))
+    persistence = at(server, policy=patience(answer))
     server.answers = [answer]
     kind, retryable, _ = failure(persistence, lambda p: put(p, overwrite=False))
 

@@ -13,7 +13,13 @@ import pytest
 
 from persistence_fsspec import IsAFolderError, ObjectExistsError, Policy, UnsupportedPersistenceOp
 from persistence_fsspec.crc32c import combined, crc32c
-from persistence_fsspec.errors import ChecksumMismatchError, ObjectNotFoundError, StoreError, TruncatedError
+from persistence_fsspec.errors import (
+    ChangedDuringReadError,
+    ChecksumMismatchError,
+    ObjectNotFoundError,
+    StoreError,
+    TruncatedError,
+)
 from persistence_fsspec.store import Part
 from persistence_fsspec.stores.local import LocalStore
 from persistence_fsspec.testing.conformance import pattern, write
@@ -357,3 +363,19 @@ def test_a_folder_that_is_missing_is_made_once(store, key, monkeypatch):
         write(store, key(f"a/b/{number}"), b"1")
 
     assert made == ["a", "b"]
+
+
+@pytest.mark.parametrize("area", [(None, None), (0, 3)])
+def test_a_pinned_read_notices_a_write_in_its_middle(store, key, tmp_path, monkeypatch, area):
+    """Half of the old bytes and half of the new ones are nobody's content."""
+    (tmp_path / "a").write_bytes(b"old")
+    pin, read = store.info(key("a")), os.read
+
+    def reading(descriptor, size):
+        data = read(descriptor, size)
+        (tmp_path / "a").write_bytes(b"newer")
+        return data
+
+    with monkeypatch.context() as patched, pytest.raises(ChangedDuringReadError):
+        patched.setattr(os, "read", reading)
+        store.read(key("a"), *area, pin=pin)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from persistence_fsspec import FSSpecPersistence, TransferError
 from persistence_fsspec.errors import ConflictError, NotAFolderError, ObjectNotFoundError, PersistenceError
+from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.transfer.plan import Plan
 
 
@@ -167,3 +169,62 @@ def test_between_two_stores_nothing_touches_the_disk(tree, tmp_path, monkeypatch
 
     assert len(report.copied) == 3
     assert target.read_bytes("sub/b.txt") == b"this is sub/b.txt"
+
+
+def test_what_lies_behind_a_link_of_the_target_is_not_deleted(tmp_path, tree):
+    """It belongs to another place, which nobody named."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").write_bytes(b"!")
+    (tmp_path / "dst").mkdir()
+    (tmp_path / "dst" / "link").symlink_to("../elsewhere")
+    report = FSSpecPersistence(tmp_path).sync(tree, tmp_path / "dst", delete=True)
+
+    assert not report.deleted
+    assert (tmp_path / "elsewhere" / "precious").read_bytes() == b"!"
+
+
+def test_a_source_inside_its_target_is_not_deleted(store):
+    """Seen from the target it is all superfluous."""
+    store.write_bytes("big/new/a", b"1")
+    store.write_bytes("big/old", b"2")
+    report = store.sync("big/new", "big", delete=True)
+
+    assert names(store, "big") == ["big/a", "big/new/a"]
+    assert len(report.deleted) == 1
+
+
+def test_a_source_inside_its_target_is_found_through_links(tmp_path, tree):
+    """A folder may have several names on this machine."""
+    (tmp_path / "link").symlink_to("src")
+    FSSpecPersistence(tmp_path).sync(tmp_path / "link" / "sub", tree, delete=True)
+
+    assert sorted(os.listdir(tree)) == ["b.txt", "c.bin", "sub"]
+    assert sorted(os.listdir(tree / "sub")) == ["b.txt", "c.bin"]
+
+
+def test_what_was_copied_through_a_link_stays_when_links_are_skipped(store, tree):
+    """The link is at the source, and what it leads to was copied as a folder."""
+    (tree / "link").symlink_to("sub")
+    store.sync(tree, "t")
+    report = store.sync(tree, "t", delete=True, links="skip")
+
+    assert not report.deleted
+    assert "t/link/b.txt" in names(store)
+
+
+def test_another_spelling_of_a_name_is_not_deleted(store, tree):
+    """Where the target takes them for one, what was just copied stands under the old spelling."""
+
+    class Insensitive(Layer):
+        @property
+        def capabilities(self):
+            return replace(self.inner.capabilities, case_sensitive=False)
+
+    class Folding(FSSpecPersistence):
+        def wrap(self, store):
+            return Insensitive(store)
+
+    store.write_bytes("t/A.TXT", b"older")
+    report = Folding(store.url()).sync(tree, "t", delete=True)
+
+    assert not report.deleted
