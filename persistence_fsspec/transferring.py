@@ -104,7 +104,7 @@ class Transferring(Rooted):
             preserve: ``("mode", "mtime")`` or one of them: kept with the files, where they can be. The report says where not.
             compare: When a file of a tree is there already, and skipped: ``digest`` when that is proven, by a digest or by the
                 journal of an earlier run; ``mtime`` also when it has the same size and is not newer; ``never``. One single
-                file is compared from 64 MiB on.
+                file is compared from 16 MiB on.
             dry_run: Return the plan instead; iterate it to see each step.
             progress: True for a bar; a `Progress`; an ``fsspec.Callback``.
 

@@ -13,7 +13,6 @@ from persistence_fsspec.location import Location, local_path
 from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo
 
-
 if os.name == "nt":
 
     def url_of(key: str) -> str:

@@ -19,6 +19,9 @@ that this very version was copied to that very version. ``mtime``: or the source
 
 Verdict = Literal["same", "differs", "unknown"]
 
+_SECONDS_LAST: Final = 2.0
+_MINUTES_LAST: Final = 61.0
+
 JOURNAL: Final = "the journal knows it"
 _ITSELF: Final = "it is this very file"
 
@@ -35,6 +38,21 @@ def fingerprint(info: ObjectInfo) -> str:
     if info.modified is None or info.size is None:
         return ""
     return f"time {info.modified.timestamp():.6f}, {info.size} bytes"
+
+
+def can_name(info: ObjectInfo, looked_at: float) -> bool:
+    """Whether the fingerprint of an object will tell it from its successors.
+
+    Where it is a time, it does not for as long as that time lasts: whoever writes again in the same second, or minute, leaves no trace.
+
+    Args:
+        info: The object.
+        looked_at: When it began to be read, or before; seconds since the epoch, by a clock that is not far from the store's.
+    """
+    if info.version is not None or info.modified is None:
+        return info.version is not None
+    fine = info.modified.second or info.modified.microsecond
+    return looked_at - info.modified.timestamp() > (_SECONDS_LAST if fine else _MINUTES_LAST)
 
 
 class Comparison:
@@ -69,13 +87,16 @@ class Comparison:
             return "differs", ""
         if self._local and info.version == there.version:  # through a link, or by another of its names
             return ("differs", "") if self._moving else ("same", _ITSELF)
-        if self._is_journaled(info, there):
+        journaled = self._journaled(info, there)
+        if journaled == "same":
             return "same", JOURNAL
         if info.digest is not None and there.digest is not None and info.digest[0] == there.digest[0]:
             return ("same", f"same {info.digest[0]}") if info.digest == there.digest else ("differs", "")
         if self._same_etag(info, there):
             return "same", "same etag"
         if self._compare in {"mtime", "auto"}:
+            if journaled == "differs":  # it may be older all the same
+                return "differs", ""
             return ("same", "not newer, and of the same size") if _not_newer(info, there) else ("differs", "")
         return "unknown", ""
 
@@ -91,9 +112,12 @@ class Comparison:
             return "differs", ""  # copying it will tell what is wrong
         return ("same", f"same {named(algorithm)}") if pair[0] == pair[1] else ("differs", "")
 
-    def _is_journaled(self, info: ObjectInfo, there: ObjectInfo) -> bool:
+    def _journaled(self, info: ObjectInfo, there: ObjectInfo) -> Verdict:
+        """What stands there is what was made of this version of the source, or of another, or nobody knows."""
         done = self._journal.done(info.key) if self._journal is not None else None
-        return done is not None and "" != done.source == fingerprint(info) and "" != done.target == fingerprint(there)
+        if done is None or not done.source or not done.target or done.target != fingerprint(there):
+            return "unknown"
+        return "same" if done.source == fingerprint(info) else "differs"
 
     def _same_etag(self, info: ObjectInfo, there: ObjectInfo) -> bool:
         """Equal ETags of the same kind of store, for objects in parts: the digest of the parts' digests, and their number."""

@@ -22,7 +22,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Digest, ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.arrived import Arrived, Stopped
 from persistence_fsspec.transfer.budget import BUDGET
-from persistence_fsspec.transfer.compare import fingerprint
+from persistence_fsspec.transfer.compare import can_name, fingerprint
 from persistence_fsspec.transfer.journal import Done, Journal
 from persistence_fsspec.transfer.plan import RANGED_FROM, Plan, Step, method_of
 from persistence_fsspec.transfer.preserve import Attributes
@@ -69,10 +69,12 @@ class CopyObject:
             source: Its URL.
             target: The URL it gets.
         """
-        begun = time.monotonic()
+        begun, looked_at = time.monotonic(), 0.0
         tried: list[ObjectInfo] = []
 
         def attempt() -> Arrived:
+            nonlocal looked_at
+            looked_at = time.time()
             # What the listing said of an object may be why the first attempt failed.
             tried.append(self.source.info(step.info.key) if tried else step.info)
             return self._copy(tried[-1], step)
@@ -84,7 +86,7 @@ class CopyObject:
             _forget_buffers(exc)
             tries, seconds = len(tried), time.monotonic() - begun
             return FileOutcome(**where, status="failed", attempts=tries, seconds=seconds, error=exc)
-        self._remember(tried[-1], arrived)
+        self._remember(tried[-1], arrived, looked_at)
         return FileOutcome(
             **where,
             info=tried[-1],
@@ -97,9 +99,9 @@ class CopyObject:
             seconds=time.monotonic() - begun,
         )
 
-    def _remember(self, info: ObjectInfo, arrived: Arrived) -> None:
+    def _remember(self, info: ObjectInfo, arrived: Arrived, looked_at: float) -> None:
         here, there = fingerprint(info), fingerprint(arrived.info)
-        if self.journal is not None and here and there:
+        if self.journal is not None and here and there and can_name(info, looked_at):
             done = Done(source=here, target=there, digest=arrived.digest, verification=arrived.verification)
             self.journal.note_done(info.key, done)
 

@@ -254,6 +254,15 @@ class Journal:
             with self._lock, self._guarded():
                 self._files.drop_token(begun.token)
 
+    def uploads_over(self) -> None:
+        """None of them will be taken up."""
+        keys: list[tuple[bytes]] = []
+        with self._lock, self._guarded():
+            if self._connection is not None and not self._damaged:
+                keys = self._connection.execute("SELECT key FROM upload").fetchall()
+        for (packed,) in keys:
+            self.upload_over(db.unpack(packed))
+
     def _read_uploads(self, packed: bytes | None = None) -> list[Unfinished]:
         with self._lock, self._guarded():
             if self._connection is not None and not self._damaged:

@@ -34,8 +34,8 @@ Method = Literal["server-side", "ranged", "streamed", "local", ""]
 RANGED_FROM: Final = 16 * 1024 * 1024
 """Larger objects are moved in parts, where that is possible."""
 
-LOOKED_FOR: Final = 64 * 1024 * 1024
-"""A single file that is larger is looked for at the target, and its parts are journaled."""
+LOOKED_FOR: Final = RANGED_FROM
+"""A single file that is larger is looked for at the target, and its parts are journaled: whatever a killed run leaves is known."""
 
 _LINKS_KNOWN: Final = 10_000
 _NO_FOLDERS: Final = "an empty folder cannot be kept there"

@@ -17,7 +17,7 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.events import emit
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Leftover, ObjectInfo, Store
-from persistence_fsspec.stores.partial import noticing, owned_by
+from persistence_fsspec.stores.partial import as_leftover, noticing, owned_by
 from persistence_fsspec.transfer.breaker import OF_THE_STORE
 from persistence_fsspec.transfer.compare import Compare, Comparison
 from persistence_fsspec.transfer.engine import Settings, run
@@ -29,7 +29,7 @@ from persistence_fsspec.transfer.progress import Listener
 from persistence_fsspec.transfer.report import TransferReport
 
 _FILES: Final = 100
-_BYTES: Final = LOOKED_FOR
+_BYTES: Final = 64 * 1024 * 1024
 
 _CHOICES: Final = {
     "compare": ("never", "digest", "mtime", "auto"),
@@ -177,13 +177,19 @@ class Request:
             return
         for begun in journal.uploads():  # of files that the source has no more
             self._give_up(begun)
+        journal.uploads_over()
         if len(report.files) <= _FILES and report.bytes <= _BYTES:
             journal.discard()
         else:
             journal.set_state("complete")
 
     def _give_up(self, begun: Unfinished) -> None:
+        folder, slash, _ = begun.target_key.rpartition("/")
+        partial = as_leftover(f"{folder}{slash}{begun.token}")
         with contextlib.suppress(PersistenceError):
+            if partial is not None:  # a file, which only who knows its size could take up
+                self.target.discard(partial)
+                return
             self.target.upload(begun.target_key, size=begun.part_size, part_size=begun.part_size, token=begun.token).abort()
 
     # --- the target ---
