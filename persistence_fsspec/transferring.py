@@ -401,7 +401,7 @@ class Transferring(Rooted):
         """
         source, target = self._place(src), self._place(dst)
         with self._helpful(src, "move"):
-            info = source.store.info(source.key)
+            info = _tree_or_file(source) if recursive else source.store.info(source.key)
         exact = target if info.is_folder else target.exact(source.key.rpartition("/")[2])
         request = self._request(
             "move",
@@ -426,7 +426,7 @@ class Transferring(Rooted):
         report = self._carried_out(request, progress)
         whole = include is None and exclude is None and links == "follow"
         moved = (file for file in report.files if file.status == "copied" or is_proof(file.reason))
-        delete_copied(source.store, source.key, moved, self._policy, links=whole)
+        delete_copied(source.store, info, moved, self._policy, links=whole)
         return report
 
     @overload
@@ -603,6 +603,15 @@ def _refuse_disguise(source: Place, target: Place, info: ObjectInfo) -> None:
                 url=target.url,
                 hint="If they are two, copy() and then delete() the source.",
             )
+
+
+def _tree_or_file(source: Place) -> ObjectInfo:
+    """What is moved of a flat store, where an object and a folder may share a name: the folder, as it is copied."""
+    if source.store.capabilities.flat:
+        with contextlib.suppress(ObjectNotFoundError, NotAFolderError):
+            if next(source.store.find(source.key), None) is not None:
+                return ObjectInfo(key=source.key, kind="folder")
+    return source.store.info(source.key)
 
 
 def _renamed(source: Place, target: Place, listener: Progress) -> TransferReport:

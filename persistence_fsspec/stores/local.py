@@ -219,14 +219,17 @@ class LocalStore:
                 file.write(data)
 
     def copy(self, source: str, target: str) -> None:
-        """Only for `rename` across devices."""
-        writer = self.writer(target)
+        """Only for `rename` across devices; with mode and time, as renaming keeps them."""
+        before = self.info(source)
+        writer = self.writer(target, metadata=before.metadata)
         try:
-            for piece in self.stream(source):
+            for piece in self.stream(source, pin=before):
                 writer.write(piece)
             writer.commit()
         finally:
             writer.abort()
+        if not before.same_content(self.info(source)):
+            raise ChangedDuringReadError("the file was written to while it was being copied")
 
     def rename(self, source: str, target: str) -> None:
         """Atomic on one device; across devices a copy, then the deletion."""

@@ -51,8 +51,9 @@ def can_name(info: ObjectInfo, looked_at: float) -> bool:
     """
     if info.version is not None or info.modified is None:
         return info.version is not None
-    fine = info.modified.second or info.modified.microsecond
-    return looked_at - info.modified.timestamp() > (_SECONDS_LAST if fine else _MINUTES_LAST)
+    if info.modified.microsecond:
+        return True
+    return looked_at - info.modified.timestamp() > (_SECONDS_LAST if info.modified.second else _MINUTES_LAST)
 
 
 class Comparison:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -126,12 +126,13 @@ class CopyObject:
         if before.size != arrived.size:
             raise ChecksumMismatchError(f"the copy has {arrived.size} bytes, the source {before.size}")
         size = arrived.size or 0
-        self.progress.advance(info.key, size)
         if self.policy.verify == "readback":
             seen = digest_of(self.source.stream(info.key, pin=before), "sha256")
             if digest_of(self.target.stream(key, pin=arrived), "sha256") != seen:
                 raise ChecksumMismatchError("the copy differs from its source")
+            self.progress.advance(info.key, size)
             return Arrived(info=arrived, moved=size, digest=seen, verification="readback")
+        self.progress.advance(info.key, size)
         same = arrived.digest is not None and arrived.digest == before.digest and self.policy.verify != "size"
         verified = arrived.digest[0] if same and arrived.digest else "size"
         return Arrived(info=arrived, moved=size, digest=arrived.digest, verification=verified)
@@ -151,10 +152,12 @@ class CopyObject:
 
     def _stream(self, info: ObjectInfo, key: str, metadata: Mapping[str, str] | None) -> Arrived:
         """Piece by piece, digested on the way; a small object in one."""
-        with BUDGET.hold(self._weight(info), self.policy.max_memory):
+        sent = 0
+        with BUDGET.hold(self._weight(info), self.policy.max_memory), self._taking_back(info, lambda: sent):
             writer = self.target.writer(key, size=info.size, overwrite=self.overwrite, metadata=metadata)
             try:
                 size, seen = self._send(info, writer)
+                sent = size
                 verified_by = self._verify_source(info, seen)
                 verified_by = self._verify_staged(writer, seen) or verified_by
                 arrived = writer.commit()
@@ -166,6 +169,15 @@ class CopyObject:
                 exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
                 raise
         return Arrived(info=arrived, moved=size, digest=seen, verification=verified_by)
+
+    @contextlib.contextmanager
+    def _taking_back(self, info: ObjectInfo, sent: Callable[[], int]) -> Iterator[None]:
+        """What was told to the progress of an attempt that fails will be told again, or never."""
+        try:
+            yield
+        except PersistenceError:
+            self.progress.advance(info.key, -sent())
+            raise
 
     def _weight(self, info: ObjectInfo) -> int:
         """Bytes of buffers, at most: what is read, what is collected for one request, and the copies that clients make."""

@@ -49,21 +49,20 @@ def _delete_hidden(store: Store, keys: list[str], policy: Policy) -> None:
             delete_folders(store, folder)
 
 
-def delete_copied(store: Store, key: str, moved: Iterable[FileOutcome], policy: Policy, *, links: bool = True) -> None:
+def delete_copied(store: Store, info: ObjectInfo, moved: Iterable[FileOutcome], policy: Policy, *, links: bool = True) -> None:
     """Delete what was copied elsewhere, unless it has changed since.
 
     Args:
         store: Where the sources lie.
-        key: The file or folder they were copied from.
+        info: The file or folder they were copied from.
         moved: What became of each, with what it was then.
         policy: How many at once.
-        links: Everything below *key* was copied, so links to folders go, too.
+        links: Everything below *info* was copied, so links to folders go, too.
 
     Raises:
         TransferError: Some are no longer what was copied, or could not be deleted. They are still there.
     """
-    info = store.info(key)
-    copied = Index()
+    key, copied = info.key, Index()
     for one in moved:
         if one.info is not None:
             copied.add(one.key, one.info)

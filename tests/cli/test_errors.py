@@ -498,6 +498,7 @@ def test_no_home_is_told(persist, monkeypatch):
 # --- standard streams ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_names_that_the_encoding_lacks_are_escaped(process, tmp_path, encoding):
     """Those that it has are not, and bytes that were no Unicode are bytes."""

@@ -148,6 +148,7 @@ def test_cat_needs_little_memory(tmp_path):
     assert int(most[1]) * 1024 < 300_000_000
 
 
+@pytest.mark.slow
 def test_away_from_a_terminal_it_is_quiet(process, tmp_path):
     """One summary line on standard error, no progress, no colours."""
     (tmp_path / "d").mkdir()
@@ -161,6 +162,7 @@ def test_away_from_a_terminal_it_is_quiet(process, tmp_path):
     assert "\x1b" not in said.err + process("cp", "nope", "x").err + process("ls", "d").out
 
 
+@pytest.mark.slow
 def test_names_that_are_no_unicode_are_printed(process, tmp_path):
     """As the bytes they are."""
     (tmp_path / os.fsdecode(b"caf\xe9")).write_bytes(b"1")

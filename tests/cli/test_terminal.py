@@ -11,6 +11,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a terminal and a process for each
+
 COMMAND = [sys.executable, "-m", "persistence_fsspec"]
 
 

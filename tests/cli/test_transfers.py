@@ -215,6 +215,7 @@ def test_the_librarys_words_become_options():
 # --- interrupted ---
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path):
     """It does: nothing stands half-written, and what has arrived is not copied again."""
     (tmp_path / "d").mkdir()
@@ -329,6 +330,7 @@ def test_one_thing_at_a_time(persist):
     assert persist("resume", "a", "--forget", "b").code == 2
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_a_transfer_can_be_resumed_by_its_id(tmp_path):
     """The id stands in the message."""
     (tmp_path / "d").mkdir()

@@ -225,6 +225,7 @@ def test_after_a_fork(p, tmp_path):
     assert os.waitstatus_to_exitcode(status) == 0
 
 
+@pytest.mark.slow
 def test_the_end_of_a_program_waits_for_nobody(tmp_path):
     """What was left behind is stopped: no call that nobody awaits any more keeps the process alive."""
     program = """
@@ -464,6 +465,7 @@ def test_a_cancelled_listing_ends():
     until(lambda: not under_way())
 
 
+@pytest.mark.slow
 def test_large_listings_come_whole(p):
     """Over several batches, in order."""
     for i in range(2 * aio._BATCH + 7):

@@ -389,6 +389,7 @@ os.kill(os.getpid(), 9)
 """
 
 
+@pytest.mark.slow
 def test_the_end_of_a_forked_child_does_not_close_it(begin):
     """SQLite would remove the parent's rollback journal, and a kill later on would damage the database."""
     with python(_FORK) as process:
@@ -682,6 +683,7 @@ print(Journal.open(IDENTITY))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody who may do less")
 @pytest.mark.parametrize("what", ["folder", "database"])
 def test_what_may_not_be_written_is_no_failure(monkeypatch, begin, what):
@@ -725,6 +727,7 @@ print(json.dumps({"names": names, "broken": broken, "remembered": remembered, "k
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["limit", "disk"])
 @pytest.mark.parametrize("ended", ["failed", "complete"])
 def test_a_full_disk_is_no_failure(request, state, begin, monkeypatch, how, ended):

@@ -96,6 +96,7 @@ def test_a_part_that_fails_ends_its_item():
     assert len(begun) < 10_000
 
 
+@pytest.mark.slow
 def test_waiting_work_gets_more_workers():
     """As long as each doubling gets more done."""
     tuner = Tuner(2, 64)
@@ -104,6 +105,7 @@ def test_waiting_work_gets_more_workers():
     assert tuner.allowed >= 16
 
 
+@pytest.mark.slow
 def test_busy_work_does_not():
     """When the processors are what is short, more threads only get in each other's way."""
     tuner = Tuner(2, 64)
