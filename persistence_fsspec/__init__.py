@@ -38,6 +38,7 @@ from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.secret import SecretReference
 from persistence_fsspec.store import Leftover, ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.garbage import GcOutcome, GcReport
+from persistence_fsspec.transfer.plan import Plan
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
@@ -71,6 +72,7 @@ __all__ = [
     "OperationTimeoutError",
     "PermissionDeniedError",
     "PersistenceError",
+    "Plan",
     "Policy",
     "Progress",
     "SecretPicklingError",

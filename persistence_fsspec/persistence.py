@@ -22,6 +22,7 @@ from persistence_fsspec.location import is_url
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.transfer.garbage import Age, GcReport, collect
 from persistence_fsspec.transfer.journal import known_tokens
+from persistence_fsspec.transfer.journals import given_up_tokens
 from persistence_fsspec.transfer.patterns import Matcher, Patterns
 from persistence_fsspec.transfer.remove import delete_tree
 from persistence_fsspec.transferring import Transferring
@@ -358,6 +359,7 @@ class FSSpecPersistence(Transferring):
                 place.store,
                 place.key,
                 resumable=known_tokens(),
+                given_up=given_up_tokens(),
                 foreign=foreign,
                 older_than=older_than,
                 dry_run=dry_run,

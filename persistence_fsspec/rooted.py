@@ -23,7 +23,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import redact, redact_places
 from persistence_fsspec.registry import DataPersistence, DataPersistencePlugins
 from persistence_fsspec.sensitive import check_portable, filesystem_secrets, option_secrets, rebuilt
-from persistence_fsspec.store import Store
+from persistence_fsspec.store import ObjectInfo, Store
 
 EMBEDDED: Final = ".persistence"
 """Folder of the embedded default, in the working folder."""
@@ -127,6 +127,8 @@ class Rooted(DataPersistence):
         )
 
     def _place(self, address: Address) -> Place:
+        if isinstance(address, ObjectInfo):
+            raise TypeError("an ObjectInfo is no address; its key is, and version= takes the version that it describes")
         taken = url_and_options(address)
         if taken:
             url, options = taken

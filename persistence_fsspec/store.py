@@ -253,7 +253,7 @@ class Store(Protocol):
             key: The folder; empty for everything.
             on_error: Told of folders that cannot be listed. Without it the first one raises.
             links: ``list`` does not enter folders by links, but lists the link.
-            folders: List empty folders, too.
+            folders: List empty folders, too, and links to folders that contain them, which are not entered (`ObjectInfo.link`).
 
         Raises:
             ObjectNotFoundError: The folder is missing. On a flat store that means it holds nothing.

@@ -69,10 +69,15 @@ def causes(exc: PersistenceError) -> list[Cause]:
 def sole_cause(exc: PersistenceError) -> Cause | None:
     """The one reason why nothing at all was copied; None when something was, or there are several reasons."""
     report = report_of(exc)
-    if report is None or report.operation == "delete" or report.copied or report.skipped:
+    if report is None or report.operation == "delete" or report.copied or any(map(_is_there, report.skipped)):
         return None
     found = causes(exc)
     return found[0] if len(found) == 1 else None
+
+
+def _is_there(skipped: FileOutcome) -> bool:
+    """Whether it was skipped for being there, and not for being a link or an empty folder."""
+    return "symbolic link" not in skipped.reason and "empty folder" not in skipped.reason
 
 
 def refused_deletion(exc: PersistenceError) -> PersistenceError | None:

@@ -232,6 +232,8 @@ def _tell_plan(plan: Plan, counts: Counter[str], typed: Typed) -> None:
     parts += [f"delete {output.files(counts['delete'])}"] if counts["delete"] else []
     parts += [f"fail {output.files(counts['failed'])}"] if counts["failed"] else []
     output.tell(f"would {', '.join(parts)}; nothing was changed (--dry-run)")
+    if plan.delete and plan.max_delete is not None and counts["delete"] > plan.max_delete:
+        output.tell(f"without --dry-run nothing would be deleted: that is more than --max-delete {plan.max_delete}")
 
 
 def _print_plan(plan: Plan, steps: Iterable[Step | FileOutcome], counts: Counter[str]) -> None:

@@ -124,6 +124,8 @@ class LocalStore:
             return
         identity = (folder.st_dev, folder.st_ino)
         if identity in above:
+            if folders:  # who asks for all there is hears of the link, too
+                yield ObjectInfo(key=key, kind="folder", link=True)
             return
         for entry in entries:
             if entry.is_folder and (follow or not entry.link):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from persistence_fsspec.errors import PersistenceError
 from persistence_fsspec.store import ObjectInfo, OnError
@@ -65,12 +66,15 @@ class Walk:
         around = (*above, key)
         for child in inside:
             linked = by_link or child.link
-            if not linked or self._is_new(child, around):
+            new = not linked or self._is_new(child, around)
+            if new:
                 yield from self._folder(child.key, child, around, by_link=linked)
+            elif new is False and self._folders:  # who asks for all there is hears of the link, too
+                yield replace(child, link=True)
             self._real.pop(child.key, None)
 
-    def _is_new(self, folder: ObjectInfo, around: tuple[str, ...]) -> bool:
-        """Whether it is none of the folders around it, reached once more."""
+    def _is_new(self, folder: ObjectInfo, around: tuple[str, ...]) -> bool | None:
+        """Whether it is none of the folders around it, reached once more; None where that could not be found out."""
         try:
             known = [self._real_path(key, around[0], link=False) for key in around]
             return self._real_path(folder.key, around[0], link=folder.link) not in known
@@ -78,7 +82,7 @@ class Walk:
             if self._on_error is None:
                 raise
             self._on_error(folder.key, exc)
-            return False
+            return None
 
     def _real_path(self, key: str, outermost: str, *, link: bool) -> str:
         found = self._real.get(key)

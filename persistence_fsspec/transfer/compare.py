@@ -67,9 +67,7 @@ class Comparison:
         moving: The source is to be deleted, so a file is no proof of itself, which links may lead to.
     """
 
-    def __init__(
-        self, source: Store, target: Store, compare: Compare, journal: Journal | None, *, moving: bool = False
-    ) -> None:
+    def __init__(self, source: Store, target: Store, compare: Compare, journal: Journal | None, *, moving: bool = False) -> None:
         self._source, self._target, self._compare, self._journal = source, target, compare, journal
         self._moving = moving
         self._local = source.capabilities.driver == target.capabilities.driver == "local"

@@ -13,6 +13,7 @@ from typing import Any
 
 from persistence_fsspec.errors import (
     ChecksumMismatchError,
+    ObjectNotFoundError,
     PersistenceError,
     TruncatedError,
     UnsupportedPersistenceOp,
@@ -84,6 +85,8 @@ class CopyObject:
             arrived = retrying(self.policy, "copy", source, attempt)
         except PersistenceError as exc:
             _forget_buffers(exc)
+            if step.info.link and isinstance(exc, ObjectNotFoundError):
+                exc.message = "not found: it is a symbolic link that leads nowhere"
             tries, seconds = len(tried), time.monotonic() - begun
             return FileOutcome(**where, status="failed", attempts=tries, seconds=seconds, error=exc)
         self._remember(tried[-1], arrived, looked_at)

@@ -219,7 +219,7 @@ class _Run:
             if count > most:
                 target = plan.target.url(plan.target_key)
                 error = ConflictError(
-                    f"{count} files are not at the source, and max_delete is {most}: nothing was deleted",
+                    f"{count} file{' is' if count == 1 else 's are'} not at the source, and max_delete is {most}: nothing was deleted",
                     operation=plan.operation,
                     url=target,
                     hint="dry_run=True shows them; a larger max_delete, or None, deletes them.",

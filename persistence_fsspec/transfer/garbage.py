@@ -154,6 +154,7 @@ def collect(
     key: str,
     *,
     resumable: Collection[str] = (),
+    given_up: Collection[str] = (),
     foreign: bool = False,
     older_than: Age | None = None,
     dry_run: bool = False,
@@ -165,6 +166,7 @@ def collect(
         store: Where.
         key: The folder, or the object.
         resumable: Tokens of uploads that a transfer of this machine can still take up; they are kept.
+        given_up: Tokens of uploads that are ours, and that nobody goes on with.
         foreign: Also unfinished uploads that do not carry our mark; needs *older_than*.
         older_than: Only what was not written to for that long, by the clocks of the store and of this machine; an hour unless said
             otherwise.
@@ -181,8 +183,9 @@ def collect(
             operation="gc",
             hint="Say foreign=True, older_than='1d'.",
         )
-    tokens = frozenset(token.partition(" ")[0] for token in resumable) - {""}
-    judge = _Judge(tokens, foreign=foreign, seconds=HOUR if older_than is None else seconds_of(older_than))
+    judge = _Judge(
+        _names(resumable), _names(given_up), foreign=foreign, seconds=HOUR if older_than is None else seconds_of(older_than)
+    )
     failed: list[GcOutcome] = []
     kept: list[GcOutcome] = []
     doomed: list[Leftover] = []
@@ -199,17 +202,22 @@ def collect(
     return GcReport(url=store.url(key), removed=gone, kept=tuple(kept), failed=tuple(failed), dry_run=dry_run)
 
 
+def _names(tokens: Collection[str]) -> frozenset[str]:
+    """What the stores call these uploads: the first word of each token."""
+    return frozenset(token.partition(" ")[0] for token in tokens) - {""}
+
+
 class _Judge:
     """Says why a leftover stays; nothing when it may go."""
 
-    def __init__(self, tokens: frozenset[str], *, foreign: bool, seconds: float) -> None:
-        self._tokens, self._foreign, self._seconds = tokens, foreign, seconds
+    def __init__(self, tokens: frozenset[str], given_up: frozenset[str], *, foreign: bool, seconds: float) -> None:
+        self._tokens, self._given_up, self._foreign, self._seconds = tokens, given_up, foreign, seconds
         self._now = datetime.now(tz=timezone.utc)
 
     def __call__(self, found: Leftover) -> str:
         if {found.token, found.key.rpartition("/")[2]} & self._tokens:
             return "a transfer of this machine that was cut off can go on with it: see persist resume, and its --forget"
-        if not found.ours and not self._foreign:
+        if not found.ours and not self._foreign and found.token not in self._given_up:
             return "not ours; foreign=True, older_than='1d' removes it"
         if found.modified is None:
             return "its age is not known; older_than='0s' removes it" if self._seconds else ""

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Done", "Identity", "Journal", "JournalEntry", "Unfinished", "entry", "forget", "known", "known_tokens", "tidy"]
 
-State = Literal["running", "failed", "complete"]
+State = Literal["running", "interrupted", "failed", "complete"]
+_GUARDS: Final = frozenset({"max_delete"})
+"""What may be asked for in another way when a transfer that was refused is begun again."""
+
 
 _BATCH: Final = 16
 _BATCH_SECONDS: Final = 0.05
@@ -80,7 +83,8 @@ class Identity:
     @cached_property
     def id(self) -> str:
         """Sixteen digits; others on another machine, where a local path is another file."""
-        said = json.dumps([socket.gethostname(), self.source, self.target, dict(self.meaning)], sort_keys=True)
+        meaning = {name: value for name, value in self.meaning.items() if name not in _GUARDS}
+        said = json.dumps([socket.gethostname(), self.source, self.target, meaning], sort_keys=True)
         return hashlib.sha256(said.encode("ascii")).hexdigest()[:16]
 
     @property
@@ -97,6 +101,7 @@ class Journal:
 
     Attributes:
         was_interrupted: An earlier run was killed.
+        was_left: An earlier run did not end with all files; it may have left something at the target.
         broken: From here on nothing is remembered.
     """
 
@@ -110,6 +115,7 @@ class Journal:
         about = dict(connection.execute("SELECT name, value FROM about"))
         self._state, self._begun = about.get("state", ""), about.get("begun") or _now()
         self.was_interrupted = self._state == "running"
+        self.was_left = self._state in {"running", "failed"}
         if self.was_interrupted:
             rows.require_whole(connection)
         self._count: int = connection.execute(COUNT_DONE).fetchone()[0]
@@ -293,7 +299,7 @@ class Journal:
         self._end(self._files.remove)
 
     def close(self) -> None:
-        """Let others have it. A run that did not say how it ended has failed; one that did nothing leaves nothing."""
+        """Let others have it. A run that did not say how it ended was interrupted; one that did nothing leaves nothing."""
         with self._lock:
             if self._connection is None:
                 return
@@ -303,7 +309,7 @@ class Journal:
                 self.discard()
             else:
                 if self._state == "running" and self._works:
-                    self.set_state("failed")
+                    self.set_state("interrupted")
                 self.flush()
                 with self._guarded():
                     self._tell(pid=None)

@@ -33,6 +33,9 @@ TOKENS: Final = ".tokens"
 ASIDE: Final = ".aside"
 """A database that could not be used; the last one of each name is kept for a while."""
 
+GIVEN_UP: Final = "given-up"
+"""Stands for an id, with the tokens of uploads whose journals are forgotten: still ours, and nobody goes on with them."""
+
 _ENDINGS: Final = (DATABASE, f"{DATABASE}-journal", NOTES, TOKENS)
 _GATE: Final = "gate"
 _GATE_SECONDS: Final = 5.0

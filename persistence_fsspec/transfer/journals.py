@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from persistence_fsspec.errors import ConflictError, InvalidOptionError, ObjectNotFoundError
 from persistence_fsspec.transfer import database as db
-from persistence_fsspec.transfer.journal_files import ASIDE, DATABASE, NOTES, TOKENS, JournalFiles, gate, journal_folder
+from persistence_fsspec.transfer.journal_files import ASIDE, DATABASE, GIVEN_UP, NOTES, TOKENS, JournalFiles, gate, journal_folder
 
 COUNT_DONE: Final = "SELECT count(*) FROM done"
 
@@ -88,6 +88,9 @@ def forget(id: str) -> None:
     files = _files(id)
     try:
         with db.failing():
+            given_up = JournalFiles(files.folder, GIVEN_UP)
+            for token in files.tokens():
+                given_up.add_token(token)
             _remove(files)
     except db.DatabaseLockedError:
         pid = files.read_notes().get("pid")
@@ -103,6 +106,13 @@ def forget(id: str) -> None:
 def known_tokens() -> set[str]:
     """Of all uploads that some transfer can still take up; also of those that are running now."""
     return {token for files in _all() for token in files.tokens()}
+
+
+def given_up_tokens() -> set[str]:
+    """Of uploads whose transfers were forgotten: they may still lie at their stores, and are ours to remove."""
+    with contextlib.suppress(OSError):
+        return JournalFiles(journal_folder(), GIVEN_UP).tokens()
+    return set()
 
 
 def tidy(days: float = 30) -> None:

@@ -96,6 +96,7 @@ class Plan:
         exclude: Nothing that matches.
         links: Of a tree.
         delete: Plan to delete what the target has and the source has not.
+        max_delete: If there is more to delete, nothing will be; None for any number.
         known: What the source is, where somebody has just looked.
         looking: Opens what a dry run compares with.
     """
@@ -111,6 +112,7 @@ class Plan:
     exclude: Patterns = None
     links: TreeLinks = "follow"
     delete: bool = False
+    max_delete: int | None = None
     known: ObjectInfo | None = field(default=None, repr=False, compare=False)
     looking: Callable[[], AbstractContextManager[Looking | None]] = field(default=nullcontext, repr=False, compare=False)
 
@@ -280,6 +282,8 @@ class Walk:
     def _step(self, info: ObjectInfo, below: str, names: _Names) -> Step | FileOutcome:
         plan = self._plan
         key = f"{plan.target_key}/{below}" if plan.target_key else below
+        if info.is_folder and info.link and plan.links == "follow":
+            return Step(info, key, "skip", reason="is a symbolic link to a folder that contains it")
         if info.link and plan.links == "skip":
             if self._existing is not None:
                 self._existing.take(folded(plan.target, below))  # it is at the source, whatever stands for it at the target

@@ -31,7 +31,9 @@ class Attributes:
     def __init__(self, source: Store, target: Store, wanted: Collection[str]) -> None:
         unknown = set(wanted) - set(NAMES)
         if isinstance(wanted, str) or unknown:
-            raise InvalidOptionError(f"preserve={wanted!r}: a tuple of {', '.join(NAMES)}")
+            raise InvalidOptionError(
+                f"preserve={wanted!r} is not a list of {' and '.join(NAMES)}", hint="For example: preserve=['mode', 'mtime']."
+            )
         self._source = source
         self._kept = [name for name in NAMES if name in wanted and name in target.capabilities.attributes]
         lost = [name for name in NAMES if name in wanted and name not in self._kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -15,6 +16,8 @@ from persistence_fsspec.errors import (
     ChecksumMismatchError,
     ConflictError,
     ObjectNotFoundError,
+    PersistenceError,
+    StorageFullError,
     TruncatedError,
 )
 from persistence_fsspec.policy import Policy
@@ -36,8 +39,8 @@ _SETTLED_SECONDS: Final = 60.0
 """A file that was last written so long before we came can hardly be replaced without a change of its time."""
 
 _SETTLED: Final = ", at rest"
-_USELESS: Final = (ChangedDuringReadError, ChecksumMismatchError, ConflictError)
-"""After these, nothing of what arrived is worth keeping."""
+_USELESS: Final = (ChangedDuringReadError, ChecksumMismatchError, ConflictError, StorageFullError)
+"""After these, nothing of what arrived is worth keeping: it is wrong, or takes the room that smaller files need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,14 @@ class Ranged:
             work.take_back()
             raise
         self._forget(info)
-        verified = self._verify_target(found, work) or verified or "size"
+        try:
+            verified = self._verify_target(found, work) or verified or "size"
+        except PersistenceError as exc:
+            work.take_back()
+            if isinstance(exc, ChecksumMismatchError):
+                self._take_away(found)
+            exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
+            raise
         return Arrived(info=found, moved=work.moved, digest=(ALGORITHM, work.crc32c()), verification=verified)
 
     # --- beginning and ending ---
@@ -151,6 +161,12 @@ class Ranged:
         if found.digest[1] != crc:
             raise ChecksumMismatchError(f"crc32c is {found.digest[1]} at the store and {crc} here", **where)
         return "readback" if work.was_read_back else ALGORITHM
+
+    def _take_away(self, found: ObjectInfo) -> None:
+        """Remove what arrived wrong, unless somebody has replaced it."""
+        with contextlib.suppress(PersistenceError):
+            if found.version is not None and self.target.info(found.key).version == found.version:
+                self.target.delete(found.key)
 
 
 class _Known:

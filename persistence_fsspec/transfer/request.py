@@ -123,6 +123,7 @@ class Request:
             exclude=self.exclude,
             links=self.links,
             delete=self.delete,
+            max_delete=self.max_delete,
             looking=self._dry,
         )
 
@@ -220,7 +221,12 @@ class Request:
         return found
 
     def _clean_up(self, leftovers: list[Leftover], journal: Journal) -> None:
-        """What a run of this same transfer left that did not live to its end; nobody else works on it, the journal is ours."""
+        """What a run of this same transfer left that did not live to its end; nobody else works on it, the journal is ours.
+
+        A journal that begins says nothing of the kind: in two containers of one name two runs may have one each.
+        """
+        if not journal.was_left:
+            return
         kept = {upload.token.partition(" ")[0] for upload in journal.uploads()}  # what the store calls it comes first
         for leftover in leftovers:
             ours = leftover.owner == self.identity.owner and leftover.kind in {"partial", "part"}

@@ -69,7 +69,7 @@ def test_sync_deletes_no_more_than_it_may(persist, tree, other):
 
     assert said.code == 3
     assert names(other) == ["a.csv", "b.txt", "extra", "sub/c.csv"]
-    assert "1 files are not at the source, and --max-delete is 0: nothing was deleted" in said.err.splitlines()[0]
+    assert "1 file is not at the source, and --max-delete is 0: nothing was deleted" in said.err.splitlines()[0]
     assert "files failed" not in said.err
     assert said.err.splitlines()[-1] == "  --dry-run shows them; a larger --max-delete deletes them."
 

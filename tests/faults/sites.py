@@ -165,7 +165,13 @@ class S3Site(Site):
         return [key for key in found if key == folder or key.startswith(f"{folder}/")]
 
     def unfinished(self, folder: str) -> list[str]:
-        return [*super().unfinished(folder), *(f"upload of {key}" for key, _ in self._uploads(folder))]
+        """Uploads without any part do not count.
+
+        When the answer to the beginning of one is lost, nobody knows its name, and S3 has no room for a mark in it. It
+        holds nothing, and `persist gc --foreign` finds it.
+        """
+        held = [f"upload of {key}" for key, upload in self._uploads(folder) if self._parts(key, upload)]
+        return [*super().unfinished(folder), *held]
 
     def whole_parts(self, key: str) -> int:
         return sum(self._parts(name, upload) for name, upload in self._uploads(key))

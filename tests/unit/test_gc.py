@@ -266,3 +266,27 @@ def test_a_report_can_be_shown_and_stored(place):
     assert "removed 1, 4 bytes" in repr(report)
     assert "<b>" not in report._repr_html_()
     assert "&lt;b&gt;" in report._repr_html_() or "%3Cb%3E" in report._repr_html_()
+
+
+def test_uploads_of_forgotten_transfers_are_ours(tmp_path, monkeypatch):
+    """Nobody goes on with them, and nobody else's they were."""
+    from datetime import datetime, timezone
+
+    from persistence_fsspec.store import Leftover, Part
+    from persistence_fsspec.transfer.garbage import _Judge, _names
+    from persistence_fsspec.transfer.journal import Identity, Journal, Unfinished
+    from persistence_fsspec.transfer.journals import forget, given_up_tokens, known_tokens
+
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_STATE_DIR", str(tmp_path))
+    journal = Journal.open(Identity(operation="put", source="file:///a", target="s3://b/a", meaning={}))
+    journal.set_state("running")
+    journal.note_upload("a", Unfinished(target_key="a", token="upload-id 8388608", part_size=8388608, source="s", parts={}))
+    journal.note_part("a", Part(number=0, size=8388608, crc32c="00000000", receipt="e"))
+    journal.close()
+    assert known_tokens() == {"upload-id 8388608"}
+    forget(journal.id)
+    upload = Leftover(kind="upload", key="a", token="upload-id", modified=datetime(2020, 1, 1, tzinfo=timezone.utc), ours=False)
+
+    assert known_tokens() == set()
+    assert _Judge(frozenset(), _names(given_up_tokens()), foreign=False, seconds=60)(upload) == ""
+    assert "not ours" in _Judge(frozenset(), frozenset(), foreign=False, seconds=60)(upload)

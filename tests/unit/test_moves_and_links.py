@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import uuid
 import zipfile
 
@@ -196,3 +197,28 @@ def test_a_target_that_links_to_the_source_is_no_proof_of_a_copy(tmp_path, link,
 
     assert (tmp_path / "b" / "x").read_bytes() == b"a/x"
     assert (tmp_path / "b" / "d" / "y").read_bytes() == b"a/d/y"
+
+
+def test_a_file_that_moves_to_another_device_keeps_its_mode_and_time(tmp_path):
+    """As it does where renaming is all there is to do."""
+    elsewhere = "/dev/shm"
+    if not os.path.isdir(elsewhere) or os.stat(elsewhere).st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("there is no other device")
+    (tmp_path / "run").write_bytes(b"#!")
+    os.chmod(tmp_path / "run", 0o750)
+    os.utime(tmp_path / "run", (1_000_000_000,) * 2)
+    with tempfile.TemporaryDirectory(dir=elsewhere) as folder:
+        FSSpecPersistence(tmp_path).move(tmp_path / "run", f"{folder}/run")
+        found = os.stat(f"{folder}/run")
+
+    assert (found.st_mode & 0o777, found.st_mtime) == (0o750, 1_000_000_000)
+
+
+def test_of_a_folder_that_shares_its_name_with_an_object_the_contents_move(s3_server):
+    """They go from where they were, and the object stays."""
+    store = FSSpecPersistence(f"{s3_server.url}/{uuid.uuid4().hex}", storage_options=s3_server.storage_options)
+    for name in ("a", "a/b"):
+        store.write_bytes(name, name.encode())
+    store.move("a", "to", recursive=True)
+
+    assert sorted(store.listdir(recursive=True)) == ["a", "to/b"]

@@ -7,11 +7,14 @@ import re
 import sys
 import threading
 import time
+import uuid
 
 import pytest
 from rich.console import Console
 
-from persistence_fsspec import InvalidOptionError, Progress
+from persistence_fsspec import FSSpecPersistence, InvalidOptionError, Progress
+from persistence_fsspec.errors import TruncatedError
+from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.transfer.counts import Counts, bytes_of, files_of, percent, size, time_of
 from persistence_fsspec.transfer.drawing import LineProgress, RichProgress, in_notebook, picture
 from persistence_fsspec.transfer.progress import NO_PROGRESS, CallbackProgress, Serialised, as_progress
@@ -353,3 +356,33 @@ def test_what_is_serialised_already_stays():
 
     assert isinstance(listener, Serialised)
     assert as_progress(listener) is listener
+
+
+def test_what_a_failed_attempt_told_is_taken_back(tmp_path):
+    """A file that is sent twice moves its bytes once."""
+
+    class Failing(Layer):
+        def writer(self, key, **options):
+            writer = self.inner.writer(key, **options)
+            commit = writer.commit
+
+            def fail():
+                writer.commit = commit
+                failures.pop()
+                raise TruncatedError("some of it is missing")
+
+            if failures:
+                writer.commit = fail
+            return writer
+
+    class Doubtful(FSSpecPersistence):
+        def wrap(self, store):
+            return Failing(super().wrap(store)) if store.capabilities.driver == "memory" else super().wrap(store)
+
+    failures, listener = [1], Listener()
+    (tmp_path / "a").write_bytes(b"12345")
+    report = Doubtful(f"memory://{uuid.uuid4().hex}").put(tmp_path / "a", "a", progress=listener)
+
+    assert not failures
+    assert (report.files[0].attempts, report.bytes) == (2, 5)
+    assert sum(one[2] for one in listener.heard if one[0] == "advance") == 5

@@ -12,6 +12,7 @@ from persistence_fsspec.crc32c import combined, crc32c
 from persistence_fsspec.errors import ChecksumMismatchError, PermissionDeniedError
 from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.store import Part
+from persistence_fsspec.stores.local_upload import LocalUpload
 
 PART = 64 * 1024
 COUNT = 20
@@ -290,3 +291,38 @@ def test_a_digest_that_has_no_parts_is_compared_from_the_disk(persistence, order
     orders.digest = ("md5", hashlib.md5(source.read_bytes()).hexdigest())
 
     assert persistence.copy(source, target).verification == "md5"
+
+
+def test_what_turns_out_wrong_once_it_is_published_is_taken_away(source, target, monkeypatch):
+    """Where a store shows nothing before, and what it shows then is not what was sent."""
+    monkeypatch.setattr(LocalUpload, "read_back", lambda *_: None)
+    store = FSSpecPersistence(policy=Policy(part_size=PART, attempts=1, verify="readback"))
+
+    class Bad(Layer):
+        def stream(self, key, *, pin=None):
+            return (bytes([piece[0] ^ 1]) + piece[1:] for piece in self.inner.stream(key, pin=pin))
+
+    monkeypatch.setattr(store, "wrap", lambda inner: Bad(inner))
+    with pytest.raises(ChecksumMismatchError, match="what was sent"):
+        store.copy(source, target)
+
+    assert os.listdir(target.parent) == []
+
+
+def test_a_full_disk_does_not_stay_full(persistence, orders, source, target):
+    """What arrived of a large file goes, so that smaller ones have room."""
+    from persistence_fsspec.errors import StorageFullError
+    from persistence_fsspec.stores.local_upload import LocalUpload
+
+    original = LocalUpload.send
+
+    def full(self, number, data, crc32c):
+        if number == 5:
+            raise StorageFullError("no room")
+        return original(self, number, data, crc32c)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StorageFullError):
+        patch.setattr(LocalUpload, "send", full)
+        persistence.copy(source, target)
+
+    assert os.listdir(target.parent) == []

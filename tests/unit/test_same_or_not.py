@@ -110,3 +110,16 @@ def test_what_arrived_of_a_file_that_is_gone_is_removed(request, place, tree, tm
 
     assert known_tokens() == before
     assert not store.gc("t", older_than="0s").removed
+
+
+def test_a_journal_that_begins_claims_no_partial_files(tree, tmp_path, monkeypatch):
+    """They may be those of a run in another container of the same name, which is at work."""
+    store = FSSpecPersistence(tmp_path / "store")
+    owner = store.put(tree, "t", recursive=True).id[:8]
+    partial = tmp_path / "store" / "t" / f".~persist-0123456789ab-{owner}01234567.part"
+    partial.write_bytes(b"on its way")
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_STATE_DIR", str(tmp_path / "state"))
+    (tree / "7").write_bytes(b"newer")
+    store.put(tree, "t", recursive=True)
+
+    assert partial.exists()

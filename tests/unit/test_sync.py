@@ -228,3 +228,17 @@ def test_another_spelling_of_a_name_is_not_deleted(store, tree):
     report = Folding(store.url()).sync(tree, "t", delete=True)
 
     assert not report.deleted
+
+
+def test_a_guard_that_is_raised_is_no_other_transfer(store, tree, monkeypatch, tmp_path):
+    """What was refused and then allowed is not remembered as a failure."""
+    from persistence_fsspec.transfer.journals import known
+
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_STATE_DIR", str(tmp_path / "state"))
+    store.write_bytes("t/extra", b"x")
+    with pytest.raises(TransferError):
+        store.sync(tree, "t", delete=True, max_delete=0)
+    assert [one.state for one in known()] == ["failed"]
+    store.sync(tree, "t", delete=True)
+
+    assert known() == []

@@ -79,7 +79,7 @@ def test_an_unknown_choice_is_refused_with_what_there_is(local, tree):
         local.put(tree, "t", recursive=True, links="ignore")
     with pytest.raises(InvalidOptionError, match="never, digest, mtime, auto"):
         local.put(tree, "t", recursive=True, compare="size")
-    with pytest.raises(InvalidOptionError, match="mode, mtime"):
+    with pytest.raises(InvalidOptionError, match="mode and mtime"):
         local.put(tree, "t", recursive=True, preserve=("owner",))
     assert not local.exists("t")
 
@@ -168,3 +168,25 @@ def test_colliding_names_are_refused(memory, tmp_path):
 
     assert [type(one.error) for one in caught.value.report.failed] == [InvalidNameError] * 2
     assert len(names(memory)) == 2
+
+
+@pytest.mark.parametrize("target", ["local", "memory"])
+def test_a_link_to_what_contains_it_is_told(request, tmp_path, target):
+    """It is not entered, for there would be no end, and not passed over in silence."""
+    folder = tmp_path / "loop"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_text("a")
+    (folder / "sub" / "up").symlink_to("..")
+    report = request.getfixturevalue(target).put(folder, "t", recursive=True)
+
+    assert [(one.source.rpartition("/")[2], one.reason) for one in report.skipped] == [
+        ("up", "is a symbolic link to a folder that contains it")
+    ]
+    assert names(request.getfixturevalue(target)) == ["t/a.txt"]
+
+
+def test_a_link_to_nowhere_is_called_so(local, tree):
+    """And not only "not found"."""
+    (tree / "gone").symlink_to("nowhere")
+    with pytest.raises(TransferError, match="gone: not found: it is a symbolic link that leads nowhere"):
+        local.put(tree, "t", recursive=True)
