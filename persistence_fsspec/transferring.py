@@ -484,7 +484,8 @@ class Transferring(Rooted):
             src: A folder.
             dst: The folder that becomes like it.
             delete: Delete what *dst* has and *src* has not: at the end, and only if everything was listed and has arrived.
-                What *include* and *exclude* leave out stays, and so do *src* itself and what lies behind links to folders.
+                What *include* and *exclude* leave out stays, and so do *src* itself and what lies behind links to folders; FTP
+                servers do not say what is a link.
             max_delete: If there is more to delete, nothing is, and that is an error; None for any number.
             include: See `put`.
             exclude: See `put`.

@@ -152,8 +152,13 @@ class Pool(Generic[_T, _R]):
         wanted = min(self._tuner.allowed, self._busy + len(self._items) + len(self._calls))
         while len(self._threads) < wanted and not self._over:
             thread = threading.Thread(target=self._work, args=(self._context.copy(),), name="persistence-fsspec", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more of them; those that are there do the work
+                if not self._threads:
+                    raise
+                return
             self._threads.append(thread)
-            thread.start()
 
     def _work(self, context: Context) -> None:
         context.run(self._work_in_context)

@@ -68,12 +68,16 @@ class _Conversation:
     def run(self) -> None:
         """Pass commands and replies until one side ends, or a fault ends both."""
         going = True
-        while going:
-            ready, _, _ = select.select([self._client, self._server], [], [])
-            if self._client in ready:
-                going = self._read_commands()
-            if going and self._server in ready:
-                going = self._read_replies()
+        try:
+            while going:
+                ready, _, _ = select.select([self._client, self._server], [], [])
+                if self._client in ready:
+                    going = self._read_commands()
+                if going and self._server in ready:
+                    going = self._read_replies()
+        finally:
+            if self._data is not None:
+                self._data.expect_nobody()
 
     def _read_commands(self) -> bool:
         data = self._client.recv(PIECE)
@@ -149,6 +153,11 @@ class _DataConnection:
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         proxy.spawn(self._run)
+
+    def expect_nobody(self) -> None:
+        """Whoever has not come by now is gone."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the one who waits
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):

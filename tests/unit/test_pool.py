@@ -150,3 +150,21 @@ def test_what_is_larger_than_the_budget_goes_alone():
         stop.set()
         with pytest.raises(OperationTimeoutError), budget.hold(1000, 100):
             pass
+
+
+def test_where_there_are_no_more_threads_those_that_are_there_do_the_work(monkeypatch):
+    """A container may count them."""
+    start, started = threading.Thread.start, []
+
+    def few(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", few)
+        found = list(in_threads(lambda n: n, range(50), 8, threading.Event()))
+
+    assert sorted(found) == list(range(50))
+    assert not any(thread.is_alive() for thread in started)
