@@ -101,7 +101,8 @@ class Transferring(Rooted):
             exclude: Of a tree, no name that matches.
             links: Symbolic links in a tree: ``follow`` copies what they lead to, ``skip`` leaves them out, ``error`` fails
                 them; each is told in the report.
-            preserve: ``("mode", "mtime")`` or one of them: kept with the files, where they can be. The report says where not.
+            preserve: ``["mode", "mtime"]`` or one of them: kept with the files that are copied, where they can be; the report says
+                where not. Files that are skipped are left as they are.
             compare: When a file of a tree is there already, and skipped: ``digest`` when that is proven, by a digest or by the
                 journal of an earlier run; ``mtime`` also when it has the same size and is not newer; ``never``. One single
                 file is compared from 16 MiB on.
@@ -426,7 +427,10 @@ class Transferring(Rooted):
         report = self._carried_out(request, progress)
         whole = include is None and exclude is None and links == "follow"
         moved = (file for file in report.files if file.status == "copied" or is_proof(file.reason))
-        delete_copied(source.store, info, moved, self._policy, links=whole)
+        stay = {
+            file.key for file in report.skipped if not is_proof(file.reason)
+        }  # links in circles: nothing else is left out then
+        delete_copied(source.store, info, moved, self._policy, links=whole, stay=stay if whole else ())
         return report
 
     @overload

@@ -19,6 +19,10 @@ that this very version was copied to that very version. ``mtime``: or the source
 
 Verdict = Literal["same", "differs", "unknown"]
 
+JUST_WRITTEN: Final = ", just written"
+"""Behind a fingerprint in a journal: what had another one then is another file, and what had the same may be."""
+
+_BEING_WRITTEN: Final = 0.5
 _SECONDS_LAST: Final = 2.0
 _MINUTES_LAST: Final = 61.0
 
@@ -49,11 +53,15 @@ def can_name(info: ObjectInfo, looked_at: float) -> bool:
         info: The object.
         looked_at: When it began to be read, or before; seconds since the epoch, by a clock that is not far from the store's.
     """
-    if info.version is not None or info.modified is None:
+    if info.modified is None:
         return info.version is not None
+    age = looked_at - info.modified.timestamp()
+    if info.version is not None:
+        # A system may note the time when a long write begins: who reads meanwhile sees the old bytes under the new time.
+        return age > _BEING_WRITTEN
     if info.modified.microsecond:
         return True
-    return looked_at - info.modified.timestamp() > (_SECONDS_LAST if info.modified.second else _MINUTES_LAST)
+    return age > (_SECONDS_LAST if info.modified.second else _MINUTES_LAST)
 
 
 class Comparison:
@@ -116,7 +124,10 @@ class Comparison:
         done = self._journal.done(info.key) if self._journal is not None else None
         if done is None or not done.source or not done.target or done.target != fingerprint(there):
             return "unknown"
-        return "same" if done.source == fingerprint(info) else "differs"
+        here = fingerprint(info)
+        if done.source == f"{here}{JUST_WRITTEN}":
+            return "unknown"
+        return "same" if done.source == here else "differs"
 
     def _same_etag(self, info: ObjectInfo, there: ObjectInfo) -> bool:
         """Equal ETags of the same kind of store, for objects in parts: the digest of the parts' digests, and their number."""

@@ -23,7 +23,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Digest, ObjectInfo, Store, Writer
 from persistence_fsspec.transfer.arrived import Arrived, Stopped
 from persistence_fsspec.transfer.budget import BUDGET
-from persistence_fsspec.transfer.compare import can_name, fingerprint
+from persistence_fsspec.transfer.compare import JUST_WRITTEN, can_name, fingerprint
 from persistence_fsspec.transfer.journal import Done, Journal
 from persistence_fsspec.transfer.plan import RANGED_FROM, Plan, Step, method_of
 from persistence_fsspec.transfer.preserve import Attributes
@@ -104,14 +104,16 @@ class CopyObject:
 
     def _remember(self, info: ObjectInfo, arrived: Arrived, looked_at: float) -> None:
         here, there = fingerprint(info), fingerprint(arrived.info)
-        if self.journal is not None and here and there and can_name(info, looked_at):
+        if self.journal is not None and here and there:
+            here += "" if can_name(info, looked_at) else JUST_WRITTEN
             done = Done(source=here, target=there, digest=arrived.digest, verification=arrived.verification)
             self.journal.note_done(info.key, done)
 
     # --- the three ways ---
 
     def _copy(self, info: ObjectInfo, step: Step) -> Arrived:
-        if step.method == "server-side" and self.overwrite:
+        # A store that copies by itself keeps what it likes besides the bytes.
+        if step.method == "server-side" and self.overwrite and not self.attributes.are_kept:
             return self._copy_inside(info, step.target_key)
         metadata = self.attributes.of(info)
         if method_of(self.source, self.target, info) == "ranged":

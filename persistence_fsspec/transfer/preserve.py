@@ -36,6 +36,8 @@ class Attributes:
             )
         self._source = source
         self._kept = [name for name in NAMES if name in wanted and name in target.capabilities.attributes]
+        self.are_kept = bool(self._kept)
+        """Whether there are any that can be kept."""
         lost = [name for name in NAMES if name in wanted and name not in self._kept]
         self.lost = f"{' and '.join(lost)} cannot be kept there" if lost else ""
         """What cannot be kept, for the report."""

@@ -49,7 +49,15 @@ def _delete_hidden(store: Store, keys: list[str], policy: Policy) -> None:
             delete_folders(store, folder)
 
 
-def delete_copied(store: Store, info: ObjectInfo, moved: Iterable[FileOutcome], policy: Policy, *, links: bool = True) -> None:
+def delete_copied(
+    store: Store,
+    info: ObjectInfo,
+    moved: Iterable[FileOutcome],
+    policy: Policy,
+    *,
+    links: bool = True,
+    stay: Container[str] = (),
+) -> None:
     """Delete what was copied elsewhere, unless it has changed since.
 
     Args:
@@ -58,6 +66,7 @@ def delete_copied(store: Store, info: ObjectInfo, moved: Iterable[FileOutcome], 
         moved: What became of each, with what it was then.
         policy: How many at once.
         links: Everything below *info* was copied, so links to folders go, too.
+        stay: Keys of links that do not.
 
     Raises:
         TransferError: Some are no longer what was copied, or could not be deleted. They are still there.
@@ -68,7 +77,8 @@ def delete_copied(store: Store, info: ObjectInfo, moved: Iterable[FileOutcome], 
             copied.add(one.key, one.info)
     # What a link leads to was copied as well, and is not the source's: only what is found without following goes.
     found: Iterable[ObjectInfo] = entries(store, key) if info.is_folder and not info.link else [info]
-    wanted = (copied.take(entry.key) or entry for entry in found if entry.key in copied or (links and entry.link))
+    going = (entry for entry in found if entry.key in copied or (links and entry.link and entry.key not in stay))
+    wanted = (copied.take(entry.key) or entry for entry in going)
     _delete(store, wanted, policy, url=store.url(key), changed=_refuse_changed)
     if info.is_folder:
         delete_folders(store, key)

@@ -222,3 +222,16 @@ def test_of_a_folder_that_shares_its_name_with_an_object_the_contents_move(s3_se
     store.move("a", "to", recursive=True)
 
     assert sorted(store.listdir(recursive=True)) == ["a", "to/b"]
+
+
+def test_a_move_leaves_a_link_that_leads_in_a_circle(tmp_path):
+    """It was not copied, so it is not deleted, and the report tells of it."""
+    source = tmp_path / "src"
+    (source / "sub").mkdir(parents=True)
+    (source / "a").write_text("a")
+    (source / "sub" / "up").symlink_to("..")
+    report = FSSpecPersistence(tmp_path / "store").move(source, "t", recursive=True)
+
+    assert (source / "sub" / "up").is_symlink()
+    assert not (source / "a").exists()
+    assert [one.reason for one in report.skipped] == ["is a symbolic link to a folder that contains it"]
