@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,9 +17,9 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo, Store
-from persistence_fsspec.stores.local_files import path_of
 from persistence_fsspec.transfer.compare import Comparison
-from persistence_fsspec.transfer.index import Index, Names
+from persistence_fsspec.transfer.index import Index
+from persistence_fsspec.transfer.names import TreeNames, folded, real_url
 from persistence_fsspec.transfer.patterns import Matcher, Patterns
 from persistence_fsspec.transfer.report import FileOutcome
 
@@ -163,7 +161,9 @@ class Walk:
         self._comparison = looking.comparison if looking is not None else None
         self._existing: Index | None = None
         self._failures: list[FileOutcome] = []
-        self._begin, self._end = (f"{_real(*one)}/" for one in ((plan.source, plan.source_key), (plan.target, plan.target_key)))
+        self._begin, self._end = (
+            f"{real_url(*one)}/" for one in ((plan.source, plan.source_key), (plan.target, plan.target_key))
+        )
         self._may_overlap = self._begin.startswith(self._end)
         self._skipped_links: set[str] = set()
         self._linked: dict[str, bool] = {}
@@ -260,7 +260,7 @@ class Walk:
 
     def _tree(self, entries: Iterator[ObjectInfo]) -> Iterator[Step | FileOutcome]:
         plan = self._plan
-        names, wanted = _Names(plan.target), Matcher(plan.include, plan.exclude)
+        names, wanted = TreeNames(plan.target), Matcher(plan.include, plan.exclude)
         begin = len(plan.source_key) + 1 if plan.source_key else 0
         try:
             for info in entries:
@@ -279,7 +279,7 @@ class Walk:
 
     # --- one step ---
 
-    def _step(self, info: ObjectInfo, below: str, names: _Names) -> Step | FileOutcome:
+    def _step(self, info: ObjectInfo, below: str, names: TreeNames) -> Step | FileOutcome:
         plan = self._plan
         key = f"{plan.target_key}/{below}" if plan.target_key else below
         if info.is_folder and info.link and plan.links == "follow":
@@ -346,7 +346,7 @@ class Walk:
 
     def _is_source(self, key: str) -> bool:
         """Whether a target lies in the tree that is being copied, which may not have been read yet."""
-        return f"{_real(self._plan.target, key)}/".startswith(self._begin)
+        return f"{real_url(self._plan.target, key)}/".startswith(self._begin)
 
 
 def method_of(source: Store, target: Store, info: ObjectInfo) -> Method:
@@ -356,42 +356,6 @@ def method_of(source: Store, target: Store, info: ObjectInfo) -> Method:
     if info.size is not None and info.size > RANGED_FROM and target.capabilities.parts != "none":
         return "ranged"
     return "local" if source.capabilities.driver == target.capabilities.driver == "local" else "streamed"
-
-
-class _Names:
-    """The names that a tree takes at its target; none may take another's."""
-
-    def __init__(self, target: Store) -> None:
-        self._flat, self._sensitive = target.capabilities.flat, target.capabilities.case_sensitive
-        self._taken = Names()
-
-    def claim(self, name: str) -> None:
-        parts = name.split("/")
-        if not self._flat and "" in parts:
-            raise InvalidNameError(f"{name!r} has an empty part, which a folder cannot hold")
-        if {".", ".."} & set(parts):
-            raise InvalidNameError(f"{name!r} has a part that would leave its folder")
-        if self._sensitive:
-            return
-        other = self._taken.claim(_folded(name), name)
-        if other != name:
-            raise InvalidNameError(f"{name!r} and {other!r} are the same name at the target")
-
-
-def folded(store: Store, name: str) -> str:
-    """What a store takes a name for: the same for all spellings that are one file there."""
-    return name if store.capabilities.case_sensitive else _folded(name)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _real(store: Store, key: str) -> str:
-    """URL of a key, without a slash at the end; on this machine through all links, which may lead from one tree into the other."""
-    if store.capabilities.driver == "local":
-        key = os.path.realpath(path_of(key)).lstrip("/") if os.name != "nt" else key
-    return store.url(key).rstrip("/")
 
 
 def _again(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:

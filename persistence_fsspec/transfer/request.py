@@ -23,8 +23,9 @@ from persistence_fsspec.transfer.compare import Compare, Comparison
 from persistence_fsspec.transfer.engine import Settings, run
 from persistence_fsspec.transfer.index import Index
 from persistence_fsspec.transfer.journal import Identity, Journal, Unfinished
+from persistence_fsspec.transfer.names import folded
 from persistence_fsspec.transfer.patterns import Patterns
-from persistence_fsspec.transfer.plan import LOOKED_FOR, Looking, Plan, TreeLinks, folded
+from persistence_fsspec.transfer.plan import LOOKED_FOR, Looking, Plan, TreeLinks
 from persistence_fsspec.transfer.progress import Listener
 from persistence_fsspec.transfer.report import TransferReport
 
