@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from persistence_fsspec.attempt import require_going_on, stop_event
@@ -47,7 +47,13 @@ class Settings:
 
 
 def run(
-    plan: Plan, settings: Settings, progress: Listener, *, looking: Looking | None = None, journal: Journal | None = None
+    plan: Plan,
+    settings: Settings,
+    progress: Listener,
+    *,
+    looking: Looking | None = None,
+    journal: Journal | None = None,
+    resumable: bool = True,
 ) -> TransferReport:
     """Carry a plan out.
 
@@ -57,6 +63,7 @@ def run(
         progress: Told of files and bytes.
         looking: What to compare with; None copies everything.
         journal: Remembers what is done.
+        resumable: Without a journal: whether none is needed, and not that none could be kept.
 
     Returns:
         One outcome for each file, failed ones included.
@@ -65,7 +72,8 @@ def run(
         ObjectNotFoundError: There is nothing at the source.
         IsAFolderError: A folder, and the plan is not recursive.
     """
-    return _Run(plan, settings, progress, looking, journal)()
+    report = _Run(plan, settings, progress, looking, journal)()
+    return report if resumable and (journal is None or not journal.broken) else replace(report, resumable=False)
 
 
 class _Run:
@@ -105,7 +113,6 @@ class _Run:
             files=self._outcomes,
             seconds=time.monotonic() - begun,
             id=id_,
-            resumable=self._journal is not None and not self._journal.broken,
         )
         emit("transfer_finished", repr(report), bytes=report.bytes, **where)
         return report

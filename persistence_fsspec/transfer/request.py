@@ -143,11 +143,14 @@ class Request:
             stack.callback(progress.close)
             known = None if self.recursive else self.source.info(self.source_key)
             journal = self._journal(known)
+            resumable = journal is not None or not self._wants_journal(known)
             if journal is not None:
                 stack.callback(journal.close)
                 journal.set_state("running")
                 stack.enter_context(owned_by(self.identity.owner))
-            report = run(self.plan(known), settings, progress, looking=self._looking(journal), journal=journal)
+            report = run(
+                self.plan(known), settings, progress, looking=self._looking(journal), journal=journal, resumable=resumable
+            )
             if journal is not None:
                 self._conclude(journal, report)
         return report
@@ -155,9 +158,11 @@ class Request:
     # --- the journal ---
 
     def _journal(self, known: ObjectInfo | None) -> Journal | None:
+        return Journal.open(self.identity) if self._wants_journal(known) else None
+
+    def _wants_journal(self, known: ObjectInfo | None) -> bool:
         """A tree has one from the beginning, a single file where its parts are worth remembering."""
-        large = known is not None and (known.size or 0) > LOOKED_FOR
-        return Journal.open(self.identity) if self.recursive or large else None
+        return self.recursive or (known is not None and (known.size or 0) > LOOKED_FOR)
 
     @contextlib.contextmanager
     def _dry(self) -> Iterator[Looking | None]:

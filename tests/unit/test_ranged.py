@@ -326,3 +326,10 @@ def test_a_full_disk_does_not_stay_full(persistence, orders, source, target):
         persistence.copy(source, target)
 
     assert os.listdir(target.parent) == []
+
+
+def test_what_needs_no_journal_is_resumable(tmp_path):
+    """A small file is copied again in no time."""
+    (tmp_path / "small").write_text("x")
+
+    assert FSSpecPersistence(tmp_path / "store").put(tmp_path / "small", "t").resumable
