@@ -41,7 +41,7 @@ class ObjectInfo:
         version: Names this very content: another write gives another version. None when the store has nothing that strong.
         version_id: Names this version for as long as the store keeps it, also after it was replaced. None where versions are not kept.
         digest: What the store itself knows of the content.
-        metadata: Caller-defined text; only `Store.info` fills it.
+        metadata: Caller-defined text; only `Store.info` fills it. Of a file, ``mode`` and ``mtime`` as the file system has them.
         link: The name is a symbolic link; everything else said here is of what it leads to.
     """
 
