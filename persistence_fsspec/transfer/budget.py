@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from persistence_fsspec.attempt import require_going_on
 
@@ -23,7 +21,7 @@ class Budget:
 
     def forget(self) -> None:
         """Begin anew; in a forked child nobody holds anything."""
-        self._used = self._given_back = 0
+        self._used = 0
         self._freed = threading.Condition()
 
     @contextlib.contextmanager
@@ -47,26 +45,7 @@ class Budget:
         finally:
             with self._freed:
                 self._used -= size
-                self._given_back += size
-                due = self._given_back > limit // 32
-                self._given_back = 0 if due else self._given_back
                 self._freed.notify_all()
-            if due:
-                _trim()(0)
-
-
-@cache
-def _trim() -> Callable[[int], Any]:
-    """What has the C library return freed memory to the system, where it can be told to.
-
-    glibc keeps it for each thread, up to 64 MiB of buffers as large as ours: eight workers would hold ten times the budget.
-    https://man7.org/linux/man-pages/man3/malloc_trim.3.html
-    """
-    try:
-        trim: Callable[[int], Any] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):  # another library, another system
-        return lambda _: None
-    return trim
 
 
 BUDGET: Final = Budget()

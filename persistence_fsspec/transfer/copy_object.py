@@ -29,6 +29,7 @@ from persistence_fsspec.transfer.plan import RANGED_FROM, Plan, Step, method_of
 from persistence_fsspec.transfer.preserve import Attributes
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.ranged import Ranged, Together
+from persistence_fsspec.transfer.reading import read_piece
 from persistence_fsspec.transfer.report import FileOutcome
 from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, named, new_hash, require_same_again
 
@@ -203,7 +204,7 @@ class CopyObject:
         return iter((self._read(info, info.size),))
 
     def _read(self, info: ObjectInfo, size: int) -> bytes:
-        data = self.source.read(info.key, pin=info)
+        data = read_piece(self.source, self.target, info, None, None)
         if len(data) != size:
             url = self.source.url(info.key)
             raise TruncatedError(f"{len(data)} bytes arrived of {size}", operation="read", url=url)

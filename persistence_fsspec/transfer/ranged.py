@@ -27,6 +27,7 @@ from persistence_fsspec.transfer.budget import BUDGET
 from persistence_fsspec.transfer.compare import fingerprint
 from persistence_fsspec.transfer.journal import Journal, Unfinished
 from persistence_fsspec.transfer.progress import Progress
+from persistence_fsspec.transfer.reading import read_piece
 from persistence_fsspec.transfer.verify import can_compute, confirmed, digest_of, named, require_same_again
 
 Together = Callable[[Callable[[int], Any], Iterable[int]], None]
@@ -258,7 +259,7 @@ class _Work:
         with BUDGET.hold(2 * (end - start), self._how.policy.max_memory):
             if self._how.stop.is_set():
                 raise Stopped
-            self._sent(number, self._how.source.read(self.info.key, start, end, pin=self.info), end - start)
+            self._sent(number, read_piece(self._how.source, self._how.target, self.info, start, end), end - start)
 
     def _send_stream(self) -> None:
         """One stream, cut into parts."""
