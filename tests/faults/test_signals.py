@@ -58,8 +58,8 @@ def test_interrupted_and_done_again(sites, protocol, way, name, tmp_path):
     options = [word for option, value in there.options.items() for word in ("-o", f"{option}={value}")]
     command = ["cp", "-r", source.address(f"{folder}-source"), target.address(folder), *options, "-p", "concurrency=8"]
     running = persist(command, tmp_path)
-    while running.poll() is None and arrived(target, folder) < FILES // 2:
-        time.sleep(0.005)
+    while running.poll() is None and arrived(target, folder) < FILES // 8:
+        time.sleep(0.001)
 
     # when a signal ends it,
     number, code = ENDS[name]
