@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 SCENARIOS = {
     name: counted(sample, full).max_examples
-    for name, (sample, full) in {"s3": (15, 350), "s3-sums": (10, 300), "ftp": (15, 350)}.items()
+    for name, (sample, full) in {"s3": (10, 350), "s3-sums": (5, 300), "ftp": (10, 350)}.items()
 }
 """Seeds of each place."""
 

@@ -298,8 +298,8 @@ def test_credentials_that_expire_are_asked_of_the_client_again():
     assert 0 < first["expires_at"].timestamp() - time.time() <= 60
 
 
-@pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_000])
-@pytest.mark.parametrize("piece", [(None, None), (1, None), (0, 7), (5, 1_000_000)], ids=str)
+@pytest.mark.parametrize("size", [0, 256 * 1024, 3_000_000])
+@pytest.mark.parametrize("piece", [(None, None), (5, 1_000_000)], ids=str)
 def test_every_byte_arrives_however_large_the_object(size, piece, server):
     """In one piece or in several, whole or a range."""
     server.body = os.urandom(size)
