@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
@@ -108,11 +107,6 @@ def faster_dialect_for(driver: str, policy: Policy) -> Dialect:
 def is_on() -> bool:
     """Whether nobody switched it off."""
     return os.environ.get(SWITCH, "").strip().lower() not in {"0", "no", "false", "off"}
-
-
-@cache
-def _is_installed() -> bool:
-    return find_spec("obstore") is not None
 
 
 def is_usable_here() -> bool:

@@ -31,7 +31,7 @@ from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.ranged import Ranged, Together
 from persistence_fsspec.transfer.reading import read_piece
 from persistence_fsspec.transfer.report import FileOutcome
-from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, named, new_hash, require_same_again
+from persistence_fsspec.transfer.verify import algorithm_for, confirmed, digest_of, named, new_hash, require_same_again, take_away
 
 
 @dataclass(kw_only=True)
@@ -257,7 +257,7 @@ class CopyObject:
             return ""
         if self.policy.verify == "readback":
             if digest_of(self.target.stream(arrived.key, pin=arrived), seen[0]) != seen:
-                self._take_away(arrived)
+                take_away(self.target, arrived)
                 raise ChecksumMismatchError("what the store holds differs from what was sent", operation="write", url=url)
             return "readback"
         again = self.target.stream(arrived.key, pin=arrived)
@@ -265,14 +265,8 @@ class CopyObject:
             return named(seen[0]) if confirmed(seen, arrived.digest, again, url) else ""
         except PersistenceError as exc:
             # It says that it is another, and proves it, or cannot be read: what stands there now is not what was sent.
-            self._take_away(arrived)
+            take_away(self.target, arrived)
             raise ChecksumMismatchError(f"what the store holds differs from what was sent: {exc.message}", url=url) from exc
-
-    def _take_away(self, arrived: ObjectInfo) -> None:
-        """Remove what arrived wrong, unless somebody has replaced it."""
-        with contextlib.suppress(PersistenceError):
-            if arrived.version is not None and self.target.info(arrived.key).version == arrived.version:
-                self.target.delete(arrived.key)
 
 
 def _forget_buffers(error: BaseException) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 import time
@@ -28,7 +27,7 @@ from persistence_fsspec.transfer.compare import fingerprint
 from persistence_fsspec.transfer.journal import Journal, Unfinished
 from persistence_fsspec.transfer.progress import Progress
 from persistence_fsspec.transfer.reading import read_piece
-from persistence_fsspec.transfer.verify import can_compute, confirmed, digest_of, named, require_same_again
+from persistence_fsspec.transfer.verify import can_compute, confirmed, digest_of, named, require_same_again, take_away
 
 Together = Callable[[Callable[[int], Any], Iterable[int]], None]
 """Calls a function with each number, with the help of idle workers."""
@@ -87,7 +86,7 @@ class Ranged:
         except PersistenceError as exc:
             work.take_back()
             if isinstance(exc, ChecksumMismatchError):
-                self._take_away(found)
+                take_away(self.target, found)
             exc.retryable = exc.retryable and self.overwrite  # it stands there now, and would be in its own way
             raise
         return Arrived(info=found, moved=work.moved, digest=(ALGORITHM, work.crc32c()), verification=verified)
@@ -162,12 +161,6 @@ class Ranged:
         if found.digest[1] != crc:
             raise ChecksumMismatchError(f"crc32c is {found.digest[1]} at the store and {crc} here", **where)
         return "readback" if work.was_read_back else ALGORITHM
-
-    def _take_away(self, found: ObjectInfo) -> None:
-        """Remove what arrived wrong, unless somebody has replaced it."""
-        with contextlib.suppress(PersistenceError):
-            if found.version is not None and self.target.info(found.key).version == found.version:
-                self.target.delete(found.key)
 
 
 class _Known:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from typing import Any, Final
 
 from persistence_fsspec.crc32c import ALGORITHM as CRC32C
 from persistence_fsspec.crc32c import crc32c
-from persistence_fsspec.errors import ChecksumMismatchError
+from persistence_fsspec.errors import ChecksumMismatchError, PersistenceError
 from persistence_fsspec.store import MD5_OF_PARTS, Digest, ObjectInfo, Store
 
 _HASHLIB: Final = ("md5", "sha1", "sha256", "sha512")
@@ -119,3 +120,10 @@ def require_same_again(store: Store, info: ObjectInfo, seen: Digest) -> None:
     """
     if digest_of(store.stream(info.key, pin=info), seen[0]) != seen:
         raise ChecksumMismatchError("two readings of it differ", operation="read", url=store.url(info.key))
+
+
+def take_away(target: Store, arrived: ObjectInfo) -> None:
+    """Remove what arrived wrong, unless somebody has replaced it."""
+    with contextlib.suppress(PersistenceError):
+        if arrived.version is not None and target.info(arrived.key).version == arrived.version:
+            target.delete(arrived.key)
