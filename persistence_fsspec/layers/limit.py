@@ -244,14 +244,13 @@ class Rate:
         self._earned = 0.0  # when all that was taken so far will have been earned
 
     def take(self, amount: float) -> None:
-        """Take an amount, and wait for as long as earlier ones are not earned yet."""
+        """Take an amount, and wait until it is earned."""
         if self._per_second is None or not amount:
             return
         with self._lock:
             now = time.monotonic()
-            begin = max(self._earned, now - 1.0)
-            self._earned = begin + amount / self._per_second
-            wait = begin - now
+            self._earned = max(self._earned, now - 1.0) + amount / self._per_second
+            wait = self._earned - now
         if wait > 0:
             pause(wait)
             require_going_on()

@@ -258,6 +258,9 @@ def test_corruption_was_real(places, name, tell):
         pytest.skip("only part of the scenarios ran")
     tell(f"corruption, {name}: {scenarios} transfers, {dict(sorted(place.tally.items()))}")
     flips = sum(count for fired, count in place.tally.items() if fired.startswith("flip"))
+    assert place.tally["nothing struck"] < scenarios
+    if scenarios < 100:  # a sample has no shares
+        return
     assert flips >= scenarios // 5
     assert place.tally["swap"] >= scenarios // 10
     assert place.tally["healed"] >= place.tally["error"]

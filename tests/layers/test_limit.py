@@ -97,6 +97,15 @@ def test_a_rate_holds_in_the_long_run():
     assert time.monotonic() - begun >= 0.5
 
 
+def test_one_large_amount_waits_for_itself():
+    """All but the first second's worth of it, though nothing was taken before."""
+    rate = Rate(10)
+    begun = time.monotonic()
+    rate.take(16)
+
+    assert 0.5 <= time.monotonic() - begun < 5
+
+
 def test_bytes_count_in_both_directions():
     """What is read and what is written wait for the same allowance."""
     store = LimitLayer(memory_store("limit-bytes"), Policy(bytes_per_second=100_000))
