@@ -124,7 +124,7 @@ def rebuilt(value: Any) -> Any:
 
 def protect_filesystem(filesystem: Any) -> None:
     """Hide the secrets in the arguments that a ready fsspec instance was made of."""
-    _resolve_mapping("", _arguments(filesystem))
+    _resolve_mapping("", arguments(filesystem))
 
 
 def shown(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,10 +174,11 @@ def option_secrets(given: Any) -> list[str]:
 
 def filesystem_secrets(filesystem: Any) -> list[str]:
     """As `literal_secrets`, of the arguments that a ready fsspec instance keeps, and hands on when it is pickled."""
-    return literal_secrets(_arguments(filesystem))
+    return literal_secrets(arguments(filesystem))
 
 
-def _arguments(filesystem: Any) -> dict[str, Any]:
+def arguments(filesystem: Any) -> dict[str, Any]:
+    """What an fsspec instance was made with, positional arguments by their names. Secrets are among them."""
     given = tuple(getattr(filesystem, "storage_args", ()))
     try:
         names = [name for name in inspect.signature(type(filesystem)).parameters if name != "self"]

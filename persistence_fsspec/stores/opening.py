@@ -34,7 +34,7 @@ from persistence_fsspec.location import ALIASES, Location, is_chain
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import protect_login, protect_logins, protect_url, redact
 from persistence_fsspec.secret import SecretReference
-from persistence_fsspec.sensitive import protect_filesystem
+from persistence_fsspec.sensitive import arguments, protect_filesystem
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.accelerated import faster_dialect_for
 from persistence_fsspec.stores.connections import Connections
@@ -69,6 +69,9 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Protocol -> our extra, and the package it brings."""
 
+_OF_THE_INSTANCE: Final = frozenset({"asynchronous", "loop", "skip_instance_cache"})
+"""Arguments that say how one instance is used, and nothing of its store."""
+
 _STORES_KEPT: Final = 1024
 _stores: OrderedDict[Any, Store] = OrderedDict()
 _lock = threading.Lock()
@@ -101,18 +104,22 @@ def open_store(
     protect_login(location.userinfo)
     protect_logins(location.url)  # a password with a slash reaches into the key
     protect_url(f"{location.root}?{location.query}")
+    cls = None
     if filesystem is not None:
         protect_filesystem(filesystem)
+        if stands_in(type(filesystem)):
+            cls, options, filesystem = behind(type(filesystem)), _made_of(filesystem), None
     identity = (location.protocol, location.root, location.query, location.userinfo)
-    key = (*identity, _frozen_options(options), policy, _Same(filesystem), lazy_folder)
+    key = (*identity, cls, _frozen_options(options), policy, _Same(filesystem), lazy_folder)
+    build = partial(_build, location, options, policy, filesystem, lazy_folder, renew, cls)
     if is_chain(location.root):  # an archive or a cache holds what it read when it was opened
-        return _build(location, options, policy, filesystem, lazy_folder, renew)
+        return build()
     with _lock:
         store = _stores.get(key)
         if store is not None:
             _stores.move_to_end(key)
             return store
-    store = _build(location, options, policy, filesystem, lazy_folder, renew)
+    store = build()
     with _lock:
         store = _stores.setdefault(key, store)
         while len(_stores) > _STORES_KEPT:
@@ -136,12 +143,21 @@ def options_at(location: Location, given: Sequence[OptionSource], profile: str |
     return gather(location, given, profile, driver_class)
 
 
-def _build(location: Location, options: Options, policy: Policy, filesystem: Any, lazy: Path | None, renew: Ask | None) -> Store:
+def _build(
+    location: Location,
+    options: Options,
+    policy: Policy,
+    filesystem: Any,
+    lazy: Path | None,
+    renew: Ask | None,
+    cls: type | None = None,
+) -> Store:
     by_factory = filesystem is None and FACTORY in options.values
     supply = Supply(options, renew)
     if by_factory:
         filesystem = _from_factory(location, supply)
-    cls = type(filesystem) if filesystem is not None else driver_class(location.protocol)
+    if cls is None:
+        cls = type(filesystem) if filesystem is not None else driver_class(location.protocol)
     if filesystem is None:
         from persistence_fsspec.stores.strict import require_known  # noqa: PLC0415 - a table of words, for who opens a store
 
@@ -259,15 +275,32 @@ def _from_factory(location: Location, supply: Supply) -> Any:
         return made_by_factory(options[FACTORY], url, options)
 
 
+def _made_of(filesystem: Any) -> Options:
+    """What an instance of a class of ours was made with, for one of the driver behind it; nobody else is asked."""
+    given = {name: value for name, value in arguments(filesystem).items() if name not in _OF_THE_INSTANCE}
+    return Options(values=given, origins=dict.fromkeys(given, "filesystem"), unchecked=frozenset(given))
+
+
+def stands_in(cls: type) -> bool:
+    """Whether a class is one of ours, registered in the place of a driver."""
+    return behind(cls) is not cls
+
+
+def behind(cls: type) -> type:
+    """The driver that a class of ours stands for; any other class itself."""
+    driver: type = getattr(cls, "persistence_fsspec_driver", cls)
+    return driver
+
+
 def driver_class(protocol: str) -> type:
-    """The class that fsspec's registry names for a protocol.
+    """The class that fsspec's registry names for a protocol; where that is one of ours, the driver that it stands for.
 
     Raises:
         UnknownProtocolError: fsspec knows no such protocol.
         MissingDriverError: It does, and the package is not installed.
     """
     try:
-        cls: type = fsspec.get_filesystem_class(protocol)
+        cls = behind(fsspec.get_filesystem_class(protocol))
     except ImportError as exc:
         raise missing_driver(protocol, str(exc)) from exc
     except ValueError as exc:
