@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,7 +15,9 @@ import pytest
 
 pytest.register_assert_rewrite("persistence_fsspec.testing")
 
-from tests.servers.process import NotInstalled, ServerUnavailable  # after the registration above
+from persistence_fsspec.stores import opening  # after the registration above
+from persistence_fsspec.stores.janitor import settle
+from tests.servers.process import NotInstalled, ServerUnavailable
 
 # Both read their environment at import, or keep what they find there.
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
@@ -31,7 +35,20 @@ atexit.register(shutil.rmtree, _state, ignore_errors=True)
 # What fails on purpose is repeated as often as ever, and sooner.
 os.environ["PERSISTENCE_FSSPEC_BACKOFF_SECONDS"] = "0.01"
 
+# A shell lets what runs in its background ignore Ctrl-C, and what that starts would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _EXCUSED = Path(__file__).parent.parent / ".ci" / "required"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _let_go():
+    """A process keeps the stores it has opened; a file of tests leaves none of them, nor their connections, to the next."""
+    yield
+    opening._stores.clear()
+    gc.collect()
+    settle()
 
 
 def _excused(name: str) -> bool:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from persistence_fsspec import __version__
-from persistence_fsspec.cli import config, demo, diagnose, files, gc, look, output, resuming, transfers
+from persistence_fsspec.cli import config, demo, diagnose, files, gc, look, output, overrides, resuming, transfers
 from persistence_fsspec.cli.errors import begin, usage_error
 from persistence_fsspec.cli.exitcodes import explain as exit_codes
 from persistence_fsspec.redaction import redact
@@ -171,5 +171,6 @@ app.command(epilog=look.STAT_EXAMPLES)(look.stat)
 app.command(epilog=diagnose.DOCTOR_EXAMPLES)(diagnose.doctor)
 app.command(epilog=diagnose.EXPLAIN_EXAMPLES)(diagnose.explain)
 app.command(epilog=diagnose.PROTOCOLS_EXAMPLES)(diagnose.protocols)
+app.command(epilog=overrides.OVERRIDES_EXAMPLES)(overrides.overrides)
 app.command(epilog=demo.DEMO_EXAMPLES)(demo.demo)
 app.add_typer(config.app)

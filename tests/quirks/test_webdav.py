@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -17,6 +18,8 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     UnsupportedPersistenceOp,
 )
+from persistence_fsspec.stores import opening
+from persistence_fsspec.stores.janitor import settle
 from tests.quirks.places import instance_of, places, put
 
 pytestmark = pytest.mark.server("webdav")
@@ -197,3 +200,19 @@ def test_append_is_refused(place):
             file.write(b"more")
     assert place.raw_names() == ["k"]
     assert place.raw_read("k") == b"precious"
+
+
+def test_a_store_that_is_forgotten_closes_its_connections(mortal_webdav):
+    """The driver leaves that to the garbage collector, which complains of each socket."""
+    mortal_webdav.raw_write("data/k", b"x")
+    p = FSSpecPersistence("webdav://data", storage_options=mortal_webdav.storage_options)
+    assert p.exists("k")
+    store, _ = p.store_and_key("k")
+    pool = instance_of(store).client.http._transport._pool
+    assert len(pool.connections) == 1
+
+    opening._stores.clear()
+    del p, store
+    gc.collect()
+    assert settle()
+    assert pool.connections == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -21,11 +22,12 @@ from .process import NotInstalled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-ENVIRONMENTS = Path(__file__).resolve().parents[2] / ".venvs"
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENTS = ROOT / ".venvs"
 BUILD_TIMEOUT_SECONDS = 900.0
 
 
-def environment(name: str, requirements: Sequence[str]) -> Path:
+def environment(name: str, requirements: Sequence[str], *, base: Path | None = None, project: bool = False) -> Path:
     """Return the interpreter of an environment that holds *requirements*.
 
     The first use builds it, which takes seconds to half a minute and needs a
@@ -34,6 +36,9 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     Args:
         name: Short name, for people who look into the folder.
         requirements: What to install, as for pip; pin the exact versions.
+        base: The interpreter to make it with, from `find_python`; the one that runs the tests unless given.
+        project: This project is installed there, too: its files as they are
+            now, its entry points and requirements as `pyproject.toml` says.
 
     Returns:
         The Python executable inside the environment.
@@ -42,11 +47,35 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
         NotInstalled: It could not be built.
     """
     # The base interpreter counts: an environment does not outlive it.
-    base = (platform.python_version(), sys.base_prefix)
-    folder = ENVIRONMENTS / f"{name}-{_fingerprint(*sorted(requirements), *base)}"
+    origin = (platform.python_version(), sys.base_prefix) if base is None else (str(base),)
+    folder = ENVIRONMENTS / f"{name}-{_fingerprint(*sorted(requirements), *origin)}"
     python = folder / "bin" / "python"
-    _build_once(folder, python, lambda lock: _build(folder, requirements, lock))
+    _build_once(folder, python, lambda lock: _build(folder, requirements, lock, base or Path(sys.executable)))
+    if project:
+        _install_project(folder, python)
     return python
+
+
+def find_python(version: str) -> Path:
+    """Find an interpreter of another version: ``python3.10`` on the path, or one that pyenv installed.
+
+    Args:
+        version: ``"3.10"``.
+
+    Raises:
+        NotInstalled: There is none.
+    """
+    named = shutil.which(f"python{version}")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [Path(named)] if named else []
+    found += sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
+    question = "import sys; print(sys.executable, *sys.version_info[:2])"
+    for candidate in found:  # pyenv puts a script of that name on the path, which may only say that it is not chosen
+        answer = subprocess.run([candidate, "-I", "-c", question], capture_output=True, text=True, check=False)  # noqa: S603
+        if answer.returncode == 0 and answer.stdout.split()[-2:] == version.split("."):
+            return Path(answer.stdout.rsplit(maxsplit=2)[0]).resolve()
+    message = f"there is no Python {version}: neither python{version} on the path, nor one in {pyenv}"
+    raise NotInstalled(message)
 
 
 def node_program(name: str, requirement: str, program: str) -> list[str]:
@@ -99,15 +128,30 @@ def _locked(folder: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _build(folder: Path, requirements: Sequence[str], lock: int) -> None:
+def _install_project(folder: Path, python: Path) -> None:
+    """Install this project as links to its files, again whenever what it says of itself has changed."""
+    wanted = _fingerprint((ROOT / "pyproject.toml").read_text())
+    marker = folder / ".project"
+    with _locked(folder) as lock:
+        if marker.exists() and marker.read_text() == wanted:
+            return
+        _pip(python, ["--editable", str(ROOT)], lock)
+        marker.write_text(wanted)
+
+
+def _build(folder: Path, requirements: Sequence[str], lock: int, base: Path) -> None:
     # In place, because scripts and configuration hold the path; the marker,
     # written last, tells a finished environment from an interrupted one.
     (folder / ".ready").unlink(missing_ok=True)
-    _run([sys.executable, "-I", "-m", "venv", "--clear", str(folder)], lock)
-    python = str(folder / "bin" / "python")
-    options = ["--quiet", "--no-input", "--disable-pip-version-check"]
-    _run([python, "-I", "-m", "pip", "install", *options, *requirements], lock)
+    _run([str(base), "-I", "-m", "venv", "--clear", "--without-pip", str(folder)], lock)
+    _pip(folder / "bin" / "python", requirements, lock)
     (folder / ".ready").touch()
+
+
+def _pip(python: Path, requirements: Sequence[str], lock: int) -> None:
+    # By the pip of the tests, from outside; and most of a server's files are never run, so none is compiled before it is.
+    options = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-compile"]
+    _run([sys.executable, "-I", "-m", "pip", "--python", str(python), "install", *options, *requirements], lock)
 
 
 def _npm(npm: str, folder: Path, requirement: str, lock: int) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+import weakref
 from collections.abc import Generator, Iterator, Mapping
 from typing import IO, Any
 
 from persistence_fsspec.errors import ObjectExistsError
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect
+from persistence_fsspec.stores.janitor import clean_later
 
 
 class WebdavDialect(Dialect):
@@ -30,6 +33,11 @@ class WebdavDialect(Dialect):
         for name in ("host", "port"):
             options.pop(name, None)
         return options
+
+    def connected(self, fs: Any) -> None:
+        """Let the connections of the pool end with the client: left alone, they are complained about instead of closed."""
+        client = fs.client.http
+        weakref.finalize(client, clean_later, copy.copy(client).close)  # the copy has the same pool
 
     def root_path(self, cls: Any, root: str, given: Mapping[str, Any]) -> str:
         """With a ``base_url``, what follows ``webdav://`` is the first folder."""

@@ -1,0 +1,97 @@
+"""``overrides``: what is ours in the frameworks that are installed here, and how to undo it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from persistence_fsspec import overrides as records
+from persistence_fsspec.cli import output
+from persistence_fsspec.cli.errors import one_screen, wants_json
+from persistence_fsspec.cli.options import AsJson, Verbose
+from persistence_fsspec.overrides import Override
+
+_FACES: Final = {"flytekit": "persistence_fsspec.faces.flyte"}
+"""A framework's distribution -> our face for it, whose ``install()`` overrides."""
+
+OVERRIDES_EXAMPLES: Final = """\b
+Examples:
+  persist overrides
+  persist overrides --json | jq '.overrides[] | select(.active | not)'     what somebody else has taken over since
+  PERSISTENCE_FSSPEC_OVERRIDE=s3,gs persist overrides                     what it would be
+
+It imports each framework as a program of yours would, in this environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Framework:
+    """One that we can serve.
+
+    Attributes:
+        name: Its distribution.
+        version: Empty where it is not installed.
+        problem: Why nothing of it could be overridden.
+        overrides: What was.
+    """
+
+    name: str
+    version: str
+    problem: str
+    overrides: tuple[Override, ...]
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        if not self.version:
+            return f"{self.name}: not installed here"
+        if self.problem:
+            return f"{self.name} {self.version}: keeps its own storage: {self.problem}"
+        if not self.overrides:
+            return f"{self.name} {self.version}: nothing is overridden ({records.VARIABLE})"
+        return f"{self.name} {self.version}: {records.VARIABLE}=0 switches off what is overridden, =s3,gs limits it to protocols"
+
+
+def overrides(as_json: AsJson = False, verbose: Verbose = 0) -> None:
+    """Show what is overridden in workflow frameworks: class now, class before, why, how to switch it off."""
+    with one_screen(as_json=as_json, verbose=verbose, verb="overrides"):
+        found = [_framework(name, face) for name, face in _FACES.items()]
+        if wants_json(as_json):
+            output.as_json(_as_dict(found))
+            return
+        for framework in found:
+            output.write(framework.state)
+            if framework.overrides:
+                output.table(_rows(framework.overrides), ("protocol", "class now", "class before", "why"))
+
+
+def _framework(name: str, face: str) -> _Framework:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return _Framework(name, "", "", ())
+    try:
+        made = importlib.import_module(face).install()
+    except Exception as exc:  # noqa: BLE001 - whatever it is, this command tells it
+        return _Framework(name, found, f"{type(exc).__name__}: {exc}", ())
+    return _Framework(name, found, "", made)
+
+
+def _as_dict(found: Iterable[_Framework]) -> dict[str, Any]:
+    found = list(found)
+    return {
+        "frameworks": [{"name": one.name, "version": one.version, "problem": one.problem} for one in found],
+        "overrides": [override.as_dict() for one in found for override in one.overrides],
+    }
+
+
+def _rows(overridden: Iterable[Override]) -> Iterable[tuple[str, str, str, str]]:
+    """One line for all protocols of which the same is to be said."""
+    same: dict[tuple[str, str, str], list[str]] = {}
+    for one in overridden:
+        why = one.why if one.now == one.ours else "somebody else has replaced ours"
+        same.setdefault((one.now, one.before, why), []).append(one.protocol)
+    for (now, before, why), protocols in same.items():
+        yield " ".join(filter(None, protocols)) or "-", now, before or "-", why
