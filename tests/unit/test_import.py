@@ -22,7 +22,7 @@ def test_import_loads_no_driver():
     code = "import sys, {}; print([m for m in {!r} if m in sys.modules])"
     alone = run(code.format("fsspec", DRIVERS))
 
-    assert run(code.format("persistence_fsspec", DRIVERS)) == alone == "[]\n"
+    assert run(code.format("persistence_fsspec.persistence", DRIVERS)) == alone == "[]\n"
 
 
 def test_construction_opens_nothing(tmp_path):

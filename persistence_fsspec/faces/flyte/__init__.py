@@ -60,7 +60,10 @@ def _overrides(framework: str) -> Iterator[Override]:
     from flytekit.core import data_persistence
 
     if hasattr(data_persistence, "DataPersistencePlugins"):
-        from persistence_fsspec.faces.flyte import legacy as generation  # noqa: PLC0415 - one of the two
+        from persistence_fsspec.faces.flyte import legacy  # noqa: PLC0415 - one of the two
+
+        yield from legacy.override(framework)
     else:
-        from persistence_fsspec.faces.flyte import current as generation  # noqa: PLC0415 - one of the two
-    yield from generation.override(framework)
+        from persistence_fsspec.faces.flyte import current  # noqa: PLC0415 - one of the two
+
+        yield from current.override(framework)

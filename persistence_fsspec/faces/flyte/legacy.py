@@ -7,7 +7,7 @@ stores and connections belong to the process. Importing this needs no flytekit.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -297,34 +297,38 @@ def override(framework: str) -> Iterator[Override]:
 
     protocols = chosen(sorted({*available_protocols(), "file"}))
     for protocol in protocols:
-        for key in [f"{protocol}://", *(["/"] if protocol == "file" else [])]:
-            if Plugins._PLUGINS.get(key) is not FlytePersistence:
-                yield _registered(Plugins, key, framework, protocol)
+        keys = [f"{protocol}://", *(["/"] if protocol == "file" else [])]
+        if any(Plugins._PLUGINS.get(key) is not FlytePersistence for key in keys):
+            yield _registered(Plugins, keys, framework, protocol)
     yield from frames_legacy.override(framework, protocols)
 
 
-def _registered(plugins: Any, key: str, framework: str, protocol: str) -> Override:
-    """Put our class under one key of the registry, which keeps its order."""
+def _registered(plugins: Any, keys: Sequence[str], framework: str, protocol: str) -> Override:
+    """Put our class under the keys of one protocol; the registry keeps its order."""
     classes: dict[str, Any] = plugins._PLUGINS
-    before = classes.get(key)
-    plugins.register_plugin(key, FlytePersistence, force=True)
+    before = {key: classes.get(key) for key in keys}
+    for key in keys:
+        plugins.register_plugin(key, FlytePersistence, force=True)
     return Override(
         framework=framework,
         protocol=protocol,
-        before="" if before is None else dotted(before),
+        before=_named(before[keys[0]]),
         ours=dotted(FlytePersistence),
         why=_WHY,
-        look=partial(_look, classes, key),
-        restore=partial(_restore, classes, key, before),
+        look=lambda: _named(classes.get(keys[0])),
+        restore=partial(_restore, classes, before),
     )
 
 
-def _look(classes: Mapping[str, Any], key: str) -> str:
-    return dotted(classes[key]) if key in classes else ""
+def _named(cls: Any) -> str:
+    return "" if cls is None else dotted(cls)
 
 
-def _restore(classes: dict[str, Any], key: str, before: Any) -> None:
-    if before is None:
-        del classes[key]
-    else:
-        classes[key] = before
+def _restore(classes: dict[str, Any], before: Mapping[str, Any]) -> None:
+    for key, cls in before.items():
+        if classes.get(key) is not FlytePersistence:
+            continue
+        if cls is None:
+            del classes[key]
+        else:
+            classes[key] = cls
