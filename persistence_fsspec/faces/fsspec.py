@@ -6,14 +6,17 @@ import io
 import os
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from pathlib import Path
+from typing import Any, Final
 
 import fsspec
+from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.implementations.chained import ChainedFileSystem
 from fsspec.json import FilesystemJSONEncoder
 
 from persistence_fsspec.config import KEYWORD, OptionSource
 from persistence_fsspec.errors import ObjectNotFoundError
+from persistence_fsspec.faces import trees
 from persistence_fsspec.fileobject import Appender, ObjectWriter
 from persistence_fsspec.location import parse
 from persistence_fsspec.persistence import FSSpecPersistence
@@ -52,7 +55,7 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
             `SecretReference` may.
     """
 
-    protocol: ClassVar[str] = "persist"
+    protocol: Any = "persist"
     root_marker = ""
     cachable = False
 
@@ -169,6 +172,40 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
         if not os.path.isdir(lpath):  # fsspec hands folders in too; they appear with the objects in them
             overwrite = mode != "create"
             self.adapter.put(lpath, self._address(rpath), overwrite=overwrite, progress=options.get("callback"))
+
+    def put(
+        self,
+        lpath: Any,
+        rpath: Any,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """A whole tree is one transfer: finished as far as it can be, resumable, and told in one report."""
+        here = fsspec.utils.stringify_path(lpath)
+        if not trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth) or not os.path.isdir(here):
+            super().put(lpath, rpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)
+            return
+        there = trees.inside(here, rpath, exists=self.isdir(rpath))
+        self.adapter.put(Path(here), self._address(there), recursive=True, progress=trees.FilesCounted(callback))
+
+    def get(
+        self,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **options: Any,
+    ) -> None:
+        """See `put`."""
+        here = fsspec.utils.stringify_path(lpath)
+        if not trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth):
+            super().get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)
+            return
+        here = trees.inside(rpath, here, exists=os.path.isdir(here))
+        self.adapter.get(self._address(rpath), Path(here), recursive=True, progress=trees.FilesCounted(callback))
 
     def cp_file(self, path1: str, path2: str, **_: Any) -> None:
         if not self.isdir(path1):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from fsspec.registry import known_implementations, register_implementation, registry
+from fsspec.registry import available_protocols, known_implementations, register_implementation, registry
 
+from persistence_fsspec.faces.flyte import frames, hosted
 from persistence_fsspec.overrides import Override, chosen, dotted
 
 _HERE: Final = __name__.rpartition(".")[0]
@@ -30,6 +31,9 @@ def override(framework: str) -> Iterator[Override]:
     """
     for protocol in chosen(_CLASSES):
         yield from _register(framework, protocol)
+    yield from hosted.override(framework)
+    if chosen(available_protocols()):
+        yield from frames.override(framework)
 
 
 def _register(framework: str, protocol: str) -> Iterator[Override]:

@@ -1,0 +1,159 @@
+"""Data frames in flytekit from 1.5 on: four of its handlers for structured datasets, mended.
+
+flytekit registers its own when pandas or pyarrow has been imported, and so are
+these: they take the place of its own then, not before, and nobody else's.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from persistence_fsspec.overrides import Override, dotted
+
+_STRUCTURED: Final = "flytekit.types.structured"
+_THEIRS: Final = f"{_STRUCTURED}.basic_dfs"
+_LAZILY: Final = "lazy_import_structured_dataset_handler"
+"""What flytekit calls before it looks for a handler. Older ones register theirs on import."""
+
+_WHY: Final = "a pa.Table is read from any store, not only from local files; file:// is not the name of a folder"
+
+
+def override(framework: str) -> Iterator[Override]:
+    """Replace flytekit's handlers, as soon as they are registered. Nothing is imported for it.
+
+    Args:
+        framework: Name and version, for the record.
+
+    Yields:
+        One record, if flytekit has such handlers.
+    """
+    if _STRUCTURED in sys.modules:
+        replacing = _Replacing(sys.modules[_STRUCTURED])
+        yield Override(
+            framework=framework,
+            protocol="",
+            before=_THEIRS,
+            ours=__name__,
+            why=_WHY,
+            look=replacing.look,
+            restore=replacing.restore,
+        )
+
+
+class _Replacing:
+    """Our handlers in the place of flytekit's, in its tables: type, protocol, format.
+
+    Args:
+        structured: The module that registers handlers.
+    """
+
+    def __init__(self, structured: Any) -> None:
+        self._structured = structured
+        self._register = getattr(structured, _LAZILY, None)
+        self._on = True
+        if self._register is not None:
+            setattr(structured, _LAZILY, self._registered)
+        self._replace()
+
+    def look(self) -> str:
+        hooked = getattr(self._structured, _LAZILY, None) == self._registered
+        return __name__ if hooked or any(isinstance(one, _Ours) for _, _, one in self._handlers()) else _THEIRS
+
+    def restore(self) -> None:
+        self._on = False  # somebody may have wrapped ours
+        if getattr(self._structured, _LAZILY, None) == self._registered:
+            setattr(self._structured, _LAZILY, self._register)
+        for handlers, form, one in self._handlers():
+            if isinstance(one, _Ours):
+                handlers[form] = one.replaced
+
+    def _registered(self) -> None:
+        if self._register is not None:
+            self._register()
+        if self._on:
+            self._replace()
+
+    def _replace(self) -> None:
+        for handlers, form, one in self._handlers():
+            ours = _MENDED.get(dotted(type(one)))
+            if ours is not None:
+                handlers[form] = ours.in_place_of(one)
+
+    def _handlers(self) -> Iterator[tuple[dict[str, Any], str, Any]]:
+        engine = self._structured.StructuredDatasetTransformerEngine
+        for table in (engine.ENCODERS, engine.DECODERS):
+            for by_protocol in table.values():
+                for by_format in by_protocol.values():
+                    yield from [(by_format, form, one) for form, one in by_format.items()]
+
+
+class _Ours:
+    """Before one of flytekit's classes among the bases.
+
+    Attributes:
+        replaced: The handler that this one stands for.
+    """
+
+    replaced: Any
+
+    @classmethod
+    def in_place_of(cls, handler: Any) -> Any:
+        """Make one that is used as *handler* is."""
+        theirs = type(handler)
+        ours = copy.copy(handler)
+        ours.__class__ = type(theirs.__name__, (cls, theirs), {"__module__": __name__})
+        ours.replaced = handler
+        return ours
+
+
+class _Encoder(_Ours):
+    """Theirs takes the whole of ``file:///data`` for the name of a folder, and makes one below the working folder."""
+
+    def encode(self, ctx: Any, structured_dataset: Any, structured_dataset_type: Any) -> Any:
+        access = ctx.file_access
+        if not str(structured_dataset.uri or access.raw_output_prefix).startswith("file://"):
+            return super().encode(ctx, structured_dataset, structured_dataset_type)  # type: ignore[misc]
+        uri = structured_dataset.uri or access.get_random_remote_directory()
+        here = copy.copy(structured_dataset)
+        here.uri = _local(uri)
+        literal = super().encode(ctx, here, structured_dataset_type)  # type: ignore[misc]
+        return type(literal)(uri=uri, metadata=literal.metadata)
+
+
+class _TableDecoder(_Ours):
+    """Theirs looks for what lies in a store on the local disk."""
+
+    def decode(self, ctx: Any, flyte_value: Any, current_task_metadata: Any) -> Any:
+        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - flytekit's module has imported it
+        from pyarrow.parquet import read_table  # noqa: PLC0415 - when there is a table to read
+
+        uri, access, kind = flyte_value.uri, ctx.file_access, current_task_metadata.structured_dataset_type
+        columns = [column.name for column in kind.columns] if kind and kind.columns else None
+        if not access.is_remote(uri):
+            return read_table(_local(uri), columns=columns)
+        try:
+            return _read_there(access.get_filesystem_for_path(uri), uri, columns)
+        except NoCredentialsError:  # a public bucket, perhaps
+            return _read_there(access.get_filesystem_for_path(uri, anonymous=True), uri, columns)
+
+
+def _read_there(fs: Any, uri: str, columns: list[str] | None) -> Any:
+    from pyarrow.parquet import read_table  # noqa: PLC0415 - when there is a table to read
+
+    return read_table(fs._strip_protocol(uri), filesystem=fs, columns=columns)  # noqa: SLF001 - fsspec's way to a path
+
+
+def _local(uri: str) -> str:
+    return uri.removeprefix("file://")
+
+
+_MENDED: Final[dict[str, type[_Ours]]] = {
+    f"{_THEIRS}.PandasToParquetEncodingHandler": _Encoder,
+    f"{_THEIRS}.PandasToCSVEncodingHandler": _Encoder,
+    f"{_THEIRS}.ArrowToParquetEncodingHandler": _Encoder,
+    f"{_THEIRS}.ParquetToArrowDecodingHandler": _TableDecoder,
+}
+"""Theirs -> ours."""
