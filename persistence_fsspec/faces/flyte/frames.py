@@ -103,9 +103,8 @@ class _Ours:
     def in_place_of(cls, handler: Any) -> Any:
         """Make one that is used as *handler* is."""
         theirs = type(handler)
-        ours = copy.copy(handler)
-        ours.__class__ = type(theirs.__name__, (cls, theirs), {"__module__": __name__})
-        ours.replaced = handler
+        ours = object.__new__(type(theirs.__name__, (cls, theirs), {"__module__": __name__}))
+        vars(ours).update(vars(handler), replaced=handler)
         return ours
 
 
@@ -127,23 +126,24 @@ class _TableDecoder(_Ours):
     """Theirs looks for what lies in a store on the local disk."""
 
     def decode(self, ctx: Any, flyte_value: Any, current_task_metadata: Any) -> Any:
-        from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - flytekit's module has imported it
-        from pyarrow.parquet import read_table  # noqa: PLC0415 - when there is a table to read
+        from flytekit.types.structured.basic_dfs import NoCredentialsError  # noqa: PLC0415 - long loaded by now
 
         uri, access, kind = flyte_value.uri, ctx.file_access, current_task_metadata.structured_dataset_type
         columns = [column.name for column in kind.columns] if kind and kind.columns else None
         if not access.is_remote(uri):
-            return read_table(_local(uri), columns=columns)
+            return _read(_local(uri), columns, None)
         try:
-            return _read_there(access.get_filesystem_for_path(uri), uri, columns)
+            fs = access.get_filesystem_for_path(uri)
+            return _read(fs._strip_protocol(uri), columns, fs)
         except NoCredentialsError:  # a public bucket, perhaps
-            return _read_there(access.get_filesystem_for_path(uri, anonymous=True), uri, columns)
+            fs = access.get_filesystem_for_path(uri, anonymous=True)
+            return _read(fs._strip_protocol(uri), columns, fs)
 
 
-def _read_there(fs: Any, uri: str, columns: list[str] | None) -> Any:
-    from pyarrow.parquet import read_table  # noqa: PLC0415 - when there is a table to read
+def _read(path: str, columns: list[str] | None, fs: Any) -> Any:
+    from pyarrow.parquet import read_table  # type: ignore[import-untyped]  # noqa: PLC0415 - when there is a table to read
 
-    return read_table(fs._strip_protocol(uri), filesystem=fs, columns=columns)  # noqa: SLF001 - fsspec's way to a path
+    return read_table(path, columns=columns, filesystem=fs)
 
 
 def _local(uri: str) -> str:
