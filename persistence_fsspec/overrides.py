@@ -84,10 +84,9 @@ def undo(framework: str) -> None:
         framework: What the name of the framework begins with.
     """
     for override in reversed(_active):
-        if override.framework.startswith(framework):
-            if override.now == override.ours:
-                override.restore()
-            _active.remove(override)
+        if override.framework.startswith(framework) and override.now == override.ours:
+            override.restore()
+    _active[:] = [override for override in _active if not override.framework.startswith(framework)]
 
 
 def chosen(protocols: Iterable[str]) -> list[str]:

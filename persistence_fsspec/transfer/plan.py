@@ -262,8 +262,10 @@ class Walk:
         plan = self._plan
         names, wanted = TreeNames(plan.target), Matcher(plan.include, plan.exclude)
         begin = len(plan.source_key) + 1 if plan.source_key else 0
+        empty = True
         try:
             for info in entries:
+                empty = False
                 below = info.key[begin:]
                 if wanted.folder(below) if info.is_folder and not info.link else wanted(below):
                     yield self._step(info, below, names)
@@ -272,6 +274,12 @@ class Walk:
             self.complete = False
             raise
         yield from self._told()
+        if empty and self.complete and plan.target_key:
+            yield self._folder(ObjectInfo(key=plan.source_key, kind="folder"), plan.target_key)
+
+    def _folder(self, info: ObjectInfo, key: str) -> Step:
+        """A folder with nothing in it is kept where there are such things."""
+        return Step(info, key, *(("make folder",) if self._plan.target.capabilities.folders else ("skip", "", _NO_FOLDERS)))
 
     def _told(self) -> Iterator[FileOutcome]:
         yield from self._failures
@@ -298,7 +306,7 @@ class Walk:
         except PersistenceError as exc:
             return self._failed(info.key, exc, below)
         if info.is_folder:
-            return Step(info, key, *(("make folder",) if plan.target.capabilities.folders else ("skip", "", _NO_FOLDERS)))
+            return self._folder(info, key)
         return self._checked(info, key, self._existing.take(folded(plan.target, below)) if self._existing is not None else None)
 
     def _single(self, info: ObjectInfo) -> Step:

@@ -52,6 +52,17 @@ def test_references_are_read_only():
 
 @pytest.mark.server("http")
 @pytest.mark.quirk("http-info")
+def test_a_url_that_is_signed_for_reading_is_read(http_server, tmp_path):
+    """HEAD is forbidden there, and GET is not."""
+    http_server.raw_write("k", b"signed")
+    p = FSSpecPersistence(http_server.only_get_url)
+    p.get("k", tmp_path / "k")
+
+    assert (p.info("k").size, (tmp_path / "k").read_bytes()) == (6, b"signed")
+
+
+@pytest.mark.server("http")
+@pytest.mark.quirk("http-info")
 @pytest.mark.parametrize(
     ("status", "error"),
     [

@@ -41,6 +41,11 @@ class HttpServer(FolderServer):
         """The same files after basic authentication, 401 before it."""
         return f"{self.base_url}/secret"
 
+    @property
+    def only_get_url(self) -> str:
+        """The same files from a server that refuses HEAD with 403, as it does where URLs are signed for one verb."""
+        return f"{self.base_url}/only-get"
+
     def status_url(self, status: int) -> str:
         """Every path below answers *status*, 200 to 599, to every method."""
         return f"{self.base_url}/status/{status}"

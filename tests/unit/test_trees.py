@@ -92,6 +92,23 @@ def test_empty_folders_are_kept_where_there_are_folders(local, tree):
     assert len(report.copied) == 3
 
 
+def test_a_tree_of_nothing_is_a_folder(local, tree):
+    """There and back; nothing else would tell that it was stored."""
+    local.put(tree / "empty", "nothing", recursive=True)
+    local.get("nothing", tree / "back", recursive=True)
+
+    assert local.info("nothing").is_folder
+    assert list((tree / "back").iterdir()) == []
+
+
+def test_a_tree_of_nothing_is_told_where_there_are_no_folders(tree, s3_like):
+    """It is not there afterwards, and the report says why."""
+    report = s3_like.put(tree / "empty", "nothing", recursive=True)
+
+    assert [one.reason for one in report.skipped] == ["an empty folder cannot be kept there"]
+    assert not s3_like.exists("nothing")
+
+
 def test_empty_folders_are_told_where_there_are_none(tmp_path, tree, s3_like):
     """A store of keys cannot keep one; the report says so."""
     report = s3_like.put(tree, "t", recursive=True)

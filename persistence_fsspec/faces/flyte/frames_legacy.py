@@ -1,8 +1,9 @@
 """Data frames in older flytekit: its own handlers for structured datasets, for every protocol that we serve.
 
 A handler that names no protocol is for all of them, and flytekit binds it to
-those that it knows at that moment. We come later. They write and read whole
-folders through the registered class, which is all they need to know of a store.
+those that it knows at that moment; before 1.2 its own ones were bound to three.
+We come later. They write and read whole folders through the registered class,
+which is all they need to know of a store.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 from persistence_fsspec.overrides import Override
 
 _ENGINE: Final = "flytekit.types.structured.structured_dataset"
+_ITS_OWN: Final = "flytekit.types.structured.basic_dfs"
 _OURS: Final = "the same handlers as for file://"
 _WHY: Final = "data frames and tables can be stored under every protocol that files can"
 
@@ -24,7 +26,7 @@ _Added = list[tuple[dict[str, _Handlers], str, _Handlers]]
 
 
 def override(framework: str, protocols: Sequence[str]) -> Iterator[Override]:
-    """Let handlers that name no protocol serve these ones too, where nobody serves them.
+    """Let handlers that are for all protocols serve these ones too, where nobody serves them.
 
     Nothing is imported for it: if flytekit has not loaded its frames yet, it will find the protocols by itself.
 
@@ -68,8 +70,12 @@ def _added(table: _Table, protocols: Iterable[str]) -> _Added:
 
 
 def _general(by_protocol: dict[str, _Handlers]) -> _Handlers:
-    """By format, the handlers of one type that name no protocol."""
-    return {form: handler for handlers in by_protocol.values() for form, handler in handlers.items() if handler.protocol is None}
+    """By format, the handlers of one type that are for all protocols."""
+    return {form: one for handlers in by_protocol.values() for form, one in handlers.items() if _is_general(one)}
+
+
+def _is_general(handler: Any) -> bool:
+    return handler.protocol is None or type(handler).__module__ == _ITS_OWN
 
 
 def _look(added: _Added) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 import fsspec
-from fsspec.registry import available_protocols
+from fsspec.registry import available_protocols, known_implementations, registry
 
 from persistence_fsspec.addresses import Address, Place
 from persistence_fsspec.config import canonical, sharing
@@ -28,8 +29,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistencePlugins
 from persistence_fsspec.rooted import Rooted
 from persistence_fsspec.sensitive import check_portable, literal_secrets, resolved
-from persistence_fsspec.transfer.plan import Plan
-from persistence_fsspec.transfer.report import TransferReport
+from persistence_fsspec.stores.opening import install_command
 
 T = TypeVar("T")
 
@@ -45,9 +45,12 @@ _CREDENTIALS: Final = frozenset(
 """Options that say who asks."""
 
 _MOST_ATTEMPTS: Final = 100
-_LONGEST_BACKOFF: Final = 3600.0
 
 _WHY: Final = "one class with the same promises for every protocol: whole files or none, verified, repeated, all names"
+
+_WRITTEN_BY_THEIRS: Final = frozenset({"http://", "https://"})
+# flytekit sends code and inputs to signed URLs, each of which takes one PUT; a web server is no store that we could write to.
+_replaced: dict[str, Any] = {}
 
 _logins: dict[str, str] = {}
 # Roots to the logins that default prefixes brought. The names that flytekit gets for them, and writes into its database,
@@ -95,21 +98,22 @@ class FlytePersistence(FSSpecPersistence):
         return self._asked(path, lambda p: FSSpecPersistence.exists(p, path))
 
     def get(self, from_path: Address, to_path: Address, recursive: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002
-        """As `FSSpecPersistence.get`; what is refused, as `exists` does; of an empty folder comes an empty folder."""
+        """As `FSSpecPersistence.get`; what is refused, as `exists` does."""
         options = _as_the_disk(from_path, recursive, options)
-        report = self._asked(from_path, lambda p: FSSpecPersistence.get(p, from_path, to_path, recursive, **options))
-        return self._with_empty_folder(report, to_path)
+        return self._asked(from_path, lambda p: FSSpecPersistence.get(p, from_path, to_path, recursive, **options))
 
     def put(self, from_path: Address, to_path: Address, recursive: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002
-        """As `FSSpecPersistence.put`; of an empty folder comes an empty folder where there is such a thing.
+        """As `FSSpecPersistence.put`; but what goes to ``http://`` and ``https://`` is sent by flytekit's own class.
 
         Raises:
             NotAFolderError: *recursive*, and a single file: a ``FlyteDirectory`` that is none.
         """
+        theirs = _replaced.get(f"{self.get_protocol(str(to_path))}://")
+        if theirs is not None:
+            return theirs(data_config=self._data_config).put(str(from_path), str(to_path), recursive)
         if recursive:
             _refuse_file(self._local_place(from_path))
-        report = super().put(from_path, to_path, recursive, **_as_the_disk(to_path, recursive, options))
-        return self._with_empty_folder(report, to_path)
+        return super().put(from_path, to_path, recursive, **_as_the_disk(to_path, recursive, options))
 
     def listdir(self, path: Address = "", recursive: bool = False) -> Iterator[str]:  # noqa: FBT001, FBT002
         """List a folder.
@@ -140,14 +144,6 @@ class FlytePersistence(FSSpecPersistence):
         if canonical(place.location.protocol) == "file":
             return (str(local_path(entry.key)) for entry in entries)
         return (place.name_of(entry.key) for entry in entries)
-
-    def _with_empty_folder(self, report: TransferReport | Plan, to_path: Address) -> TransferReport | Plan:
-        """What flytekit was promised to find there is made, though there was nothing to put into it."""
-        if isinstance(report, TransferReport) and not report.files and self._foreign(to_path) is None:
-            place = self._place(to_path)
-            if place.key and place.store.capabilities.folders:
-                place.store.make_folder(place.key)
-        return report
 
     # --- where, and with which options ---
 
@@ -268,17 +264,19 @@ def _options_of(configuration: Any) -> dict[str, dict[str, Any]]:
 
 
 def _policy(policy: Policy, configuration: Any) -> Policy:
-    """How often to try, if flytekit was told anything about it."""
-    s3 = getattr(configuration, "s3", None)
-    if s3 is None:
-        return policy
-    usual, changed = type(s3), {}
-    if s3.retries != usual.retries:
-        changed["attempts"] = max(1, min(_MOST_ATTEMPTS, s3.retries + 1))
-    if s3.backoff != usual.backoff:
-        seconds = max(0.0, min(_LONGEST_BACKOFF, s3.backoff.total_seconds()))
-        changed |= {"backoff_seconds": seconds, "backoff_max_seconds": max(seconds, policy.backoff_max_seconds)}
-    return replace(policy, **changed)
+    """How often to try, if flytekit was told anything else about it than it says by itself."""
+    s3: Any = getattr(configuration, "s3", None)
+    changed: dict[str, Any] = {}
+    if _told(s3, "retries"):
+        changed["attempts"] = max(1, min(_MOST_ATTEMPTS, int(s3.retries) + 1))  # flytekit 1.0 leaves a variable's text as it is
+    if _told(s3, "backoff"):
+        seconds = s3.backoff.total_seconds()
+        changed.update(backoff_seconds=seconds, backoff_max_seconds=max(seconds, policy.backoff_max_seconds))
+    return replace(policy, **changed) if changed else policy
+
+
+def _told(s3: Any, name: str) -> bool:
+    return getattr(s3, name, None) not in (None, getattr(type(s3), name, None))
 
 
 def override(framework: str) -> Iterator[Override]:
@@ -298,9 +296,21 @@ def override(framework: str) -> Iterator[Override]:
     protocols = chosen(sorted({*available_protocols(), "file"}))
     for protocol in protocols:
         keys = [f"{protocol}://", *(["/"] if protocol == "file" else [])]
-        if any(Plugins._PLUGINS.get(key) is not FlytePersistence for key in keys):
+        if keys[0] in Plugins._PLUGINS and not _has_driver(protocol):
+            missing = f"{protocol}:// stays with flytekit's own class, because the driver is not installed"
+            emit("override_skipped", f"{missing}: {install_command(protocol)}", protocol=protocol)
+        elif any(Plugins._PLUGINS.get(key) is not FlytePersistence for key in keys):
             yield _registered(Plugins, keys, framework, protocol)
     yield from frames_legacy.override(framework, protocols)
+
+
+def _has_driver(protocol: str) -> bool:
+    """Whether the package that speaks it is there; it is not imported. Where flytekit has none itself, the missing one is told."""
+    if protocol in registry:
+        return True
+    cls = known_implementations.get(protocol, {}).get("class", "")
+    package = "aiohttp" if sharing(protocol) in {"http", "https"} else cls.partition(".")[0]
+    return bool(package) and find_spec(package) is not None
 
 
 def _registered(plugins: Any, keys: Sequence[str], framework: str, protocol: str) -> Override:
@@ -309,6 +319,7 @@ def _registered(plugins: Any, keys: Sequence[str], framework: str, protocol: str
     before = {key: classes.get(key) for key in keys}
     for key in keys:
         plugins.register_plugin(key, FlytePersistence, force=True)
+    _replaced.update({key: cls for key, cls in before.items() if key in _WRITTEN_BY_THEIRS and cls is not None})
     return Override(
         framework=framework,
         protocol=protocol,
@@ -326,6 +337,7 @@ def _named(cls: Any) -> str:
 
 def _restore(classes: dict[str, Any], before: Mapping[str, Any]) -> None:
     for key, cls in before.items():
+        _replaced.pop(key, None)
         if classes.get(key) is not FlytePersistence:
             continue
         if cls is None:

@@ -138,6 +138,10 @@ async def _links(fs: Any, url: str) -> list[str]:
         return page.found
 
 
+_ONLY_GET: Final = frozenset({403, 405, 501})
+"""How servers refuse HEAD; a signed URL was signed for one verb."""
+
+
 async def _info(fs: Any, url: str) -> ObjectInfo:
     import aiohttp  # noqa: PLC0415 - the driver's own client
 
@@ -145,7 +149,7 @@ async def _info(fs: Any, url: str) -> ObjectInfo:
         async with _request(fs, "HEAD", url, {}) as answer:
             return _describe(url, answer)
     except aiohttp.ClientResponseError as exc:
-        if exc.status not in {405, 501}:
+        if exc.status not in _ONLY_GET:
             raise
     async with _request(fs, "GET", url, {}) as answer:
         return _describe(url, answer)

@@ -37,6 +37,7 @@ def main() -> None:
     authorizer.add_user(options.user, options.password, options.root, perm=everything)
     handler = ListOnlyHandler if options.no_mlsd else FTPHandler
     handler.authorizer = authorizer
+    handler.auth_failed_timeout = 0.1  # not three seconds: nobody guesses passwords here
     FTPServer(("127.0.0.1", options.port), handler).serve_forever()
 
 

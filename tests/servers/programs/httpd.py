@@ -105,6 +105,17 @@ def behind_login(handler: Handler, login: str) -> Handler:
     return guarded
 
 
+def only_get(handler: Handler) -> Handler:
+    """Return *handler* for GET, and 403 for HEAD, as where a URL was signed for one verb."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if request.method != hdrs.METH_GET:
+            raise web.HTTPForbidden
+        return await handler(request)
+
+    return guarded
+
+
 async def status(request: web.Request) -> web.Response:
     code = int(request.match_info["code"])
     return web.Response(status=code, text=f"status {code}, as asked for\n")
@@ -122,6 +133,7 @@ def application(root: Path, login: str) -> web.Application:
     app.router.add_get(f"/files{below}", site.files)
     app.router.add_get(f"/no-ranges{below}", site.no_ranges)
     app.router.add_get(f"/secret{below}", behind_login(site.files, login))
+    app.router.add_get(f"/only-get{below}", only_get(site.files))
     app.router.add_route("*", "/status/{code:[2-5][0-9][0-9]}" + below, status)
     app.on_response_prepare.append(hide_ranges)
     return app
