@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quick check soak bench lowest clean help
+.PHONY: demo test quick faces check soak bench lowest clean help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,6 +18,9 @@ test:  $(READY) ## the whole suite; starts real servers, each in an environment 
 
 quick:  $(READY) ## the part without servers, and without what waits
 	$(BIN)/python -m pytest -m "not server and not slow" -q
+
+faces:  $(READY) ## the frameworks themselves, each generation in an environment of its own: what they store goes through us
+	$(BIN)/python -m pytest tests/faces
 
 soak:  $(READY) ## the whole suite with full counts instead of samples
 	PERSISTENCE_FSSPEC_SOAK=1 $(BIN)/python -m pytest

@@ -97,7 +97,7 @@ def chosen(protocols: Iterable[str]) -> list[str]:
     Args:
         protocols: Without ``://``.
     """
-    said = os.environ.get(VARIABLE, "").strip().lower()
+    said = _said()
     if said in _ALL:
         return list(protocols)
     if said in _NONE:
@@ -109,6 +109,15 @@ def chosen(protocols: Iterable[str]) -> list[str]:
         emit("override_unknown", f"{VARIABLE}: there is no protocol {name!r}. {advice}".rstrip(), level=logging.WARNING)
     wanted = {ALIASES.get(name, name) for name in names & known}
     return [one for one in protocols if ALIASES.get(one, one) in wanted]
+
+
+def is_off() -> bool:
+    """Whether the environment allows nothing to be overridden."""
+    return _said() in _NONE
+
+
+def _said() -> str:
+    return os.environ.get(VARIABLE, "").strip().lower()
 
 
 def dotted(thing: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -35,11 +37,31 @@ atexit.register(shutil.rmtree, _state, ignore_errors=True)
 # What fails on purpose is repeated as often as ever, and sooner.
 os.environ["PERSISTENCE_FSSPEC_BACKOFF_SECONDS"] = "0.01"
 
+# Each S3 client reads the same descriptions from botocore's package: a fifth of a second, and much memory. Here, only the first.
+with contextlib.suppress(ImportError):
+    from botocore.loaders import JSONFileLoader
+
+    _read = functools.cache(JSONFileLoader().load_file)
+    JSONFileLoader.load_file = lambda _, path: _read(path)
+
 # A shell lets what runs in its background ignore Ctrl-C, and what that starts would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _EXCUSED = Path(__file__).parent.parent / ".ci" / "required"
+
+
+def pytest_collection_finish(session):
+    """Build what the chosen tests will need; a module names in BUILT_AHEAD what it has besides servers."""
+    if session.config.option.collectonly:
+        return
+    servers = {name for item in session.items for mark in item.iter_markers("server") for name in mark.args}
+    modules = dict.fromkeys(getattr(item, "module", None) for item in session.items)
+    others = [build for module in modules for build in getattr(module, "BUILT_AHEAD", ())]
+    if servers or others:
+        from tests.servers.ahead import build_ahead
+
+        build_ahead(servers, others)
 
 
 @pytest.fixture(scope="module", autouse=True)

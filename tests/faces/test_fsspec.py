@@ -9,7 +9,7 @@ import uuid
 import fsspec
 import pytest
 
-from persistence_fsspec import FSSpecPersistence
+from persistence_fsspec import FSSpecPersistence, TransferError
 from persistence_fsspec.faces.fsspec import PersistFileSystem
 
 pd = pytest.importorskip("pandas")
@@ -217,6 +217,37 @@ def test_trees_by_fsspec_calls(base, tmp_path):
     assert (tmp_path / "back" / "sub" / "b").read_bytes() == b"2"
     fs.rm(root, recursive=True)
     assert not fs.exists(root)
+
+
+def test_a_tree_nests_where_fsspec_nests_it(base, tmp_path):
+    """Into a folder that is there goes the folder itself; with a slash behind it, its contents."""
+    source = tmp_path / "src"
+    source.mkdir()
+    (source / "a").write_bytes(b"1")
+    fs, root = fsspec.core.url_to_fs(f"{base.url}/nest", **base.options)
+    for _ in range(2):
+        fs.put(str(source), f"{root}/to", recursive=True)
+    fs.put(f"{source}/", f"{root}/to", recursive=True)
+
+    assert sorted(name[len(root) + 1 :] for name in fs.find(root)) == ["to/a", "to/src/a"]
+    for _ in range(2):
+        fs.get(f"{root}/to/src", f"{tmp_path}/back", recursive=True)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("back/**/a")) == ["back/a", "back/src/a"]
+
+
+def test_a_tree_is_one_transfer(base, tmp_path):
+    """What can arrive does, and one error tells of the rest; a callback counts files, as fsspec's own does."""
+    (tmp_path / "src" / "sub").mkdir(parents=True)
+    (tmp_path / "src" / "sub" / "good").write_bytes(b"1")
+    (tmp_path / "src" / "gone").symlink_to("nowhere")
+    fs, root = fsspec.core.url_to_fs(f"{base.url}/one", **base.options)
+    counted = fsspec.Callback()
+
+    with pytest.raises(TransferError) as caught:
+        fs.put(f"{tmp_path}/src", root, recursive=True, callback=counted)
+    assert [one.source.rpartition("/")[2] for one in caught.value.report.failed] == ["gone"]
+    assert fs.cat_file(f"{root}/sub/good") == b"1"
+    assert counted.size == counted.value == 2
 
 
 def test_a_persistence_as_a_filesystem():

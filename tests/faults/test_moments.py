@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from persistence_fsspec.testing.strategies import SOAK
 from tests.faults.chains import Chain
 from tests.faults.child import Call
 from tests.faults.sites import local_site, random_tree, write_large
@@ -14,7 +15,7 @@ from tests.faults.sites import local_site, random_tree, write_large
 pytestmark = pytest.mark.slow
 
 MIB = 1024 * 1024
-LARGE, PART, WORKERS = 80 * MIB, 8 * MIB, 3
+LARGE, PART, WORKERS = (80 if SOAK else 40) * MIB, 8 * MIB, 3
 FILES, LARGEST = 120, 4000
 
 LARGE_MOMENTS = {

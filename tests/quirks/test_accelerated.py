@@ -456,7 +456,7 @@ def failure(persistence: FSSpecPersistence, act) -> tuple[type | None, bool, flo
 
 def patience(answer: int | str) -> Policy:
     """Little for a server that says nothing."""
-    return Policy(attempts=1, stall_seconds=1.0 if answer == "silent" else 30.0)
+    return Policy(attempts=1, stall_seconds=0.4 if answer == "silent" else 30.0)
 
 
 @pytest.mark.parametrize("answer", [400, 403, 404, 412, 416, 500, 503, "reset", "cut", "silent"], ids=str)

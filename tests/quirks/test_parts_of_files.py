@@ -250,7 +250,9 @@ def test_a_connection_that_breaks_anywhere_does_no_harm(ftp_server, kind, at):
     folder = f"parts-{kind}-{at}"
     with FtpFaults(ftp_server.process.port) as proxy:
         options = {**ftp_server.storage_options, "port": proxy.port}
-        policy = Policy(attempts=4, backoff_seconds=0.01, backoff_max_seconds=0.05, timeout_seconds=5, part_size=64 * 1024)
+        policy = Policy(
+            attempts=4, backoff_seconds=0.01, backoff_max_seconds=0.05, timeout_seconds=2, slowest=1_000_000, part_size=64 * 1024
+        )
         url = f"ftp://{options['host']}:{proxy.port}/{folder}"
         store, key = FSSpecPersistence(url, storage_options=options, policy=policy).store_and_key("k")
         upload = begin(store, key)

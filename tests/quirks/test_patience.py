@@ -348,8 +348,8 @@ def test_an_ssh_server_that_falls_silent_is_given_up(driver, mortal_sftp):
     cls = SFTPFileSystem if driver == "paramiko" else fsspec.get_filesystem_class("sftp")
     given = mortal_sftp.paramiko_options if driver == "paramiko" else mortal_sftp.sshfs_options
     dialect = dialect_for(driver)
-    fs = cls(**dialect.patience({**given, "skip_instance_cache": True}, stall_seconds=2.0))
-    dialect.restrain(fs, stall_seconds=2.0, given=False)
+    fs = cls(**dialect.patience({**given, "skip_instance_cache": True}, stall_seconds=1.0))
+    dialect.restrain(fs, stall_seconds=1.0, given=False)
     assert dialect.info(fs, "/").is_folder
 
     with frozen(mortal_sftp):
@@ -363,7 +363,7 @@ def test_an_ssh_server_that_falls_silent_is_given_up(driver, mortal_sftp):
 @pytest.mark.quirk("ftp-goodbye")
 def test_an_ftp_server_that_falls_silent_is_given_up(mortal_ftp):
     """In the middle of an operation, and when it does not even say goodbye."""
-    server = {"storage_options": mortal_ftp.storage_options, "policy": Policy(attempts=1, stall_seconds=2.0)}
+    server = {"storage_options": mortal_ftp.storage_options, "policy": Policy(attempts=1, stall_seconds=1.0)}
     store = FSSpecPersistence(f"{mortal_ftp.url}/data", **server).store_and_key()[0]
     dialect, fs = dialect_for("ftp"), instance_of(store)
     patient = instance_of(
@@ -415,6 +415,8 @@ def test_a_blocked_ftp_call_ends_when_interrupted(act, mortal_ftp):
 
     with frozen(mortal_ftp):
         error = interrupted(dialect, fs, calls[act])
+    if act == "write":
+        sink.abort()
 
     assert classify(error) in GIVEN_UP
 

@@ -32,5 +32,6 @@ def test_example_runs(script, words, tmp_path):
 def test_every_example_is_run():
     """None is forgotten here."""
     named = {"patient_and_portable.py", "quickstart.py", "wrap_a_filesystem.py"}
+    in_environments_of_their_own = {"flyte_workflow.py", "flyte_custom_protocol.py"}  # tests/faces
 
-    assert {path.name for path in EXAMPLES.glob("*.py")} == named
+    assert {path.name for path in EXAMPLES.glob("*.py")} == named | in_environments_of_their_own

@@ -29,7 +29,7 @@ from persistence_fsspec.transfer.journal import Done, Identity, Journal, Unfinis
 from persistence_fsspec.transfer.journal_files import JournalFiles
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 200 if SOAK else 8
+KILLS = 200 if SOAK else 5
 NOTES, MEMORY = (1_000_000 if SOAK else 100_000), 50 * 1024 * 1024
 
 IDENTITY = Identity("put", "file:///here", "ftp://host/there", {"recursive": True, "include": None})

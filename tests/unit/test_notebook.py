@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.servers.process import PROGRAMS, NotInstalled
 ROOT = Path(__file__).parents[2]
 OURS = ("fsspec>=2025.10.0", "google-crc32c>=1.5", "pathspec>=0.12", "platformdirs>=4", "tenacity>=9", "tomli>=2")
 KERNEL = ("ipykernel==7.1.0", "nbclient==0.10.4", *OURS)
+BUILT_AHEAD = [partial(environment, "notebook", KERNEL)]
 
 pytestmark = pytest.mark.slow
 

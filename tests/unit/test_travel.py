@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.servers.process import PROGRAMS, NotInstalled
 ROOT = Path(__file__).parents[2]
 OURS = ("fsspec>=2025.10.0", "google-crc32c>=1.5", "pathspec>=0.12", "platformdirs>=4", "tenacity>=9", "tomli>=2")
 SCHEDULERS = {"dask": ("distributed==2025.12.0", *OURS), "ray": ("ray==2.54.1", *OURS)}
+BUILT_AHEAD = [partial(environment, name, requirements) for name, requirements in SCHEDULERS.items()]
 
 
 def paramiko_of(_, **options):

@@ -33,7 +33,7 @@ def install() -> tuple[Override, ...]:
     import flytekit  # noqa: F401 - its entry points may do all that follows
 
     with _lock:
-        if not _installed():
+        if not (_installed() or overrides.is_off()):
             framework, begun = f"{_NAME} {version(_NAME)}", len(overrides.active())
             try:
                 for override in _overrides(framework):

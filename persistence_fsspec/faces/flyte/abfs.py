@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import adlfs
 
 from persistence_fsspec.faces.flyte.engine import EngineTransfers
@@ -9,3 +11,10 @@ from persistence_fsspec.faces.flyte.engine import EngineTransfers
 
 class AzureBlobFileSystem(EngineTransfers, adlfs.AzureBlobFileSystem):  # type: ignore[misc]  # it has no types
     """As ``adlfs.AzureBlobFileSystem``; see `EngineTransfers`."""
+
+    persistence_fsspec_guesses = False
+
+    @staticmethod
+    def _engine_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """The driver takes none, not even flytekit's; the service takes names without a minus."""
+        return {name.replace("-", "_"): text for name, text in metadata.items()}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fsspec.registry import available_protocols, known_implementations, register_implementation, registry
 
-from persistence_fsspec.faces.flyte import frames, hosted
+from persistence_fsspec.faces.flyte import frames, hosted, local
 from persistence_fsspec.overrides import Override, chosen, dotted
 
 _HERE: Final = __name__.rpartition(".")[0]
@@ -32,6 +32,7 @@ def override(framework: str) -> Iterator[Override]:
     for protocol in chosen(_CLASSES):
         yield from _register(framework, protocol)
     yield from hosted.override(framework)
+    yield from local.override(framework)
     if chosen(available_protocols()):
         yield from frames.override(framework)
 

@@ -10,18 +10,26 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from fsspec.asyn import sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.implementations.local import make_path_posix, trailing_sep
 from fsspec.utils import isfilelike, stringify_path
 
 from persistence_fsspec.aio import AsyncPersistence
+from persistence_fsspec.errors import IsAFolderError, NotAFolderError, TransferError
+from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.persistence import FSSpecPersistence
-from persistence_fsspec.transfer.progress import NoProgress
+from persistence_fsspec.store import Store, Upload, Writer
+from persistence_fsspec.stores.dialects.base import content_type
+from persistence_fsspec.transfer.progress import CallbackProgress, NoProgress
+from persistence_fsspec.transfer.report import TransferReport
 
-_HINTS: Final = frozenset({"batch_size", "chunksize", "chunk_size", "concurrency", "max_concurrency", "consistency"})
+_PACE: Final = frozenset({"batch_size", "chunksize", "chunk_size", "concurrency", "max_concurrency", "max_prefetch_size"})
 """What a caller of the driver may say about its pace. The engine finds its own, within the bounds of `Policy`."""
 
 
@@ -34,48 +42,79 @@ class EngineTransfers:
     Attributes:
         persistence_fsspec_driver: The class that is stood for. `FSSpecPersistence` works with an instance of that one, so
             that nothing goes round in a circle.
+        persistence_fsspec_ignored: Options that its methods pass over as well.
+        persistence_fsspec_guesses: It guesses the type of a file that it puts from the local name.
     """
 
     persistence_fsspec_driver: ClassVar[type]
+    persistence_fsspec_ignored: ClassVar[frozenset[str]] = frozenset()
+    persistence_fsspec_guesses: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.persistence_fsspec_driver = cls.__mro__[cls.__mro__.index(EngineTransfers) + 1]
 
+    # --- the engine ---
+
     @cached_property
     def _engine(self) -> AsyncPersistence:
         return AsyncPersistence(FSSpecPersistence(filesystem=self))
 
-    def _url(self, path: str) -> str:
+    def _engine_for(self, metadata: Mapping[str, str] | None) -> AsyncPersistence:
+        """One that keeps text with whatever it writes."""
+        kept = self._engine_metadata(metadata or {})
+        return AsyncPersistence(_Labelling(kept, filesystem=self)) if kept else self._engine
+
+    @staticmethod
+    def _engine_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """What becomes of the option ``metadata``, which flytekit gives with every file of an execution."""
+        return metadata
+
+    def _engine_url(self, path: str) -> str:
         return str(self.unstrip_protocol(self._strip_protocol(path)))  # type: ignore[attr-defined]
 
-    def _forget_listings(self, path: str) -> None:
-        path = self._strip_protocol(path)  # type: ignore[attr-defined]
-        while path:
+    def _engine_does(self, path: str, options: Mapping[str, Any]) -> bool:
+        """Whether the engine does all that a call asks for; old versions, and access points by their ARN, are the driver's."""
+        bucket, key, version = self.split_path(path)  # type: ignore[attr-defined]
+        named = "/".join(part for part in (bucket, key.rstrip("/")) if part)
+        whole = not version and named == self._strip_protocol(path).strip("/")  # type: ignore[attr-defined]
+        return whole and ":" not in bucket and options.keys() <= _PACE | self.persistence_fsspec_ignored
+
+    def _engine_forget(self, path: str) -> None:
+        """The listings in which something may have changed: those of the path, below it, and above it."""
+        path = self._strip_protocol(path).rstrip("/")  # type: ignore[attr-defined]
+        for listed in [name for name in self.dircache if str(name).startswith(f"{path}/")]:  # type: ignore[attr-defined]
+            self.dircache.pop(listed, None)  # type: ignore[attr-defined]
+        while path.strip("/"):
             self.invalidate_cache(path)  # type: ignore[attr-defined]
             path = self._parent(path)  # type: ignore[attr-defined]
-
-    def _is_ours(self, path: str, options: Any) -> bool:
-        """Whether the engine does all that a call asks for; old versions are the driver's."""
-        return options.keys() <= _HINTS and not self.split_path(path)[-1]  # type: ignore[attr-defined]
+        self.invalidate_cache(path)  # type: ignore[attr-defined]
 
     # --- one file ---
 
-    async def _put_file(
-        self, lpath: Any, rpath: str, *args: Any, callback: Any = None, mode: str = "overwrite", **options: Any
-    ) -> Any:
-        if args or not self._is_ours(rpath, options) or os.path.isdir(lpath):
-            return await super()._put_file(lpath, rpath, *args, callback=callback or DEFAULT_CALLBACK, mode=mode, **options)  # type: ignore[misc]
+    async def _put_file(self, lpath: Any, rpath: str, *args: Any, **options: Any) -> Any:
+        wanted = dict(options)
+        callback, mode, metadata = wanted.pop("callback", None), wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
+        theirs = self.persistence_fsspec_guesses and _type_is_lost(lpath, rpath)
+        if args or theirs or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
+            return await super()._put_file(lpath, rpath, *args, **options)  # type: ignore[misc]
+        # What is there already is not new, were it the same.
+        how: dict[str, Any] = {"overwrite": False, "compare": "never"} if mode == "create" else {}
         try:
-            await self._engine.put(Path(lpath), self._url(rpath), overwrite=mode != "create", progress=callback)
+            await self._engine_for(metadata).put(
+                _literal(lpath), self._engine_url(rpath), progress=_counted(callback, lpath), **how
+            )
         finally:
-            self._forget_listings(rpath)
+            self._engine_forget(rpath)
         return None
 
-    async def _get_file(self, rpath: str, lpath: Any, *args: Any, callback: Any = None, **options: Any) -> Any:
-        if args or not self._is_ours(rpath, options) or isfilelike(lpath) or os.path.isdir(lpath):
-            return await super()._get_file(rpath, lpath, *args, callback=callback or DEFAULT_CALLBACK, **options)  # type: ignore[misc]
-        return await self._engine.get(self._url(rpath), Path(lpath), progress=callback)
+    async def _get_file(self, rpath: str, lpath: Any, *args: Any, **options: Any) -> Any:
+        wanted = dict(options)
+        callback = wanted.pop("callback", None)
+        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
+            return await super()._get_file(rpath, lpath, *args, **options)  # type: ignore[misc]
+        await self._engine.get(self._engine_url(rpath), _literal(lpath), progress=_counted(callback, lpath))
+        return None
 
     # --- many ---
 
@@ -85,20 +124,25 @@ class EngineTransfers:
         rpath: Any,
         recursive: bool = False,  # noqa: FBT001, FBT002 - fsspec's signature
         callback: Any = DEFAULT_CALLBACK,
+        batch_size: Any = None,
         maxdepth: Any = None,
         **options: Any,
     ) -> Any:
-        here = stringify_path(lpath)
-        whole = recursive and maxdepth is None and isinstance(here, str) and isinstance(rpath, str) and not glob.has_magic(here)
-        if not whole or not self._is_ours(rpath, options) or not os.path.isdir(here):
-            return await super()._put(lpath, rpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
-        if not _is_folder_name(here) and (_is_folder_name(rpath) or await self._isdir(rpath)):  # type: ignore[attr-defined]
+        wanted = dict(options)
+        mode, metadata = wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
+        here = make_path_posix(lpath) if isinstance(lpath, str) else ""
+        ours = recursive and maxdepth is None and mode == "overwrite" and isinstance(rpath, str) and not glob.has_magic(here)
+        if not ours or not self._engine_does(rpath, wanted) or not os.path.isdir(here):
+            how = {"recursive": recursive, "callback": callback, "batch_size": batch_size, "maxdepth": maxdepth}
+            return await super()._put(lpath, rpath, **how, **options)  # type: ignore[misc]
+        if not trailing_sep(here) and (trailing_sep(rpath) or await self._isdir(rpath)):  # type: ignore[attr-defined]
             rpath = f"{rpath.rstrip('/')}/{os.path.basename(here)}"
+        url, progress = self._engine_url(rpath), _FilesCounted(callback)
         try:
             await self._makedirs(self._strip_protocol(rpath), exist_ok=True)  # type: ignore[attr-defined]  # a bucket, perhaps
-            await self._engine.put(Path(here), self._url(rpath), recursive=True, progress=_FilesCounted(callback))
+            await self._engine_for(metadata).put(Path(here), url, recursive=True, progress=progress)
         finally:
-            self._forget_listings(rpath)
+            self._engine_forget(rpath)
         return None
 
     async def _get(
@@ -110,17 +154,109 @@ class EngineTransfers:
         maxdepth: Any = None,
         **options: Any,
     ) -> Any:
-        here = stringify_path(lpath)
-        whole = recursive and maxdepth is None and isinstance(rpath, str) and isinstance(here, str) and not glob.has_magic(rpath)
-        if not whole or not self._is_ours(rpath, options):
+        ours = recursive and maxdepth is None and isinstance(rpath, str) and not glob.has_magic(rpath)
+        if not ours or isinstance(lpath, list) or not self._engine_does(rpath, options):
             return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
-        if not _is_folder_name(rpath) and (_is_folder_name(here) or os.path.isdir(here)):
+        here = make_path_posix(stringify_path(lpath))
+        if not trailing_sep(rpath) and (trailing_sep(here) or os.path.isdir(here)):
             here = os.path.join(here, os.path.basename(self._strip_protocol(rpath)))  # type: ignore[attr-defined]
-        return await self._engine.get(self._url(rpath), Path(here), recursive=True, progress=_FilesCounted(callback))
+        try:
+            await self._engine.get(self._engine_url(rpath), Path(here), recursive=True, progress=_FilesCounted(callback))
+        except TransferError as exc:
+            if not _folders_took_names(exc.report):
+                raise
+            _make_way(exc.report)
+            await super()._get(f"{rpath.rstrip('/')}/", f"{here.rstrip('/')}/", recursive=True)  # type: ignore[misc]
+        return None
+
+    # Those of adlfs are bound to its own two.
+    put_file = sync_wrapper(_put_file)
+    get_file = sync_wrapper(_get_file)
 
 
-def _is_folder_name(path: str) -> bool:
-    return path.endswith(("/", os.sep))
+def _literal(path: Any) -> Path:
+    """A name of this machine as it stands; ``~`` is somebody's home only to those above."""
+    return Path(os.path.abspath(path))
+
+
+def _type_is_lost(here: Any, there: str) -> bool:
+    """Whether the name here says what the file is, and the name there, from which the engine guesses, does not."""
+    told = content_type(stringify_path(here)) if isinstance(here, (str, os.PathLike)) else None
+    return told is not None and told != content_type(there)
+
+
+# --- an object and a folder of one name ---
+
+
+def _folders_took_names(report: TransferReport | None) -> bool:
+    """Whether nothing else is wrong with a tree that was fetched. fsspec then leaves such objects out."""
+    failed = report.failed if report is not None else ()
+    return bool(failed) and all(isinstance(each.error, (IsAFolderError, NotAFolderError)) for each in failed)
+
+
+def _make_way(report: TransferReport) -> None:
+    """Remove the files that arrived where folders are to be."""
+    arrived = {each.target for outcomes in (report.copied, report.skipped) for each in outcomes}
+    for target in {above for each in report.failed for above in _above(each.target) if above in arrived}:
+        Path(target.removeprefix("file://")).unlink()
+
+
+def _above(url: str) -> Iterator[str]:
+    while "/" in url:
+        url = url.rpartition("/")[0]
+        yield url
+
+
+# --- what goes along ---
+
+
+class _Labelling(FSSpecPersistence):
+    """Keeps text with each object it writes."""
+
+    def __init__(self, metadata: Mapping[str, str], **options: Any) -> None:
+        super().__init__(**options)
+        self._metadata = metadata
+
+    def wrap(self, store: Store) -> Store:
+        """Around stores that can."""
+        return _Labels(store, self._metadata) if store.capabilities.metadata else store
+
+
+class _Labels(Layer):
+    def __init__(self, inner: Store, metadata: Mapping[str, str]) -> None:
+        super().__init__(inner)
+        self._metadata = metadata
+
+    def writer(self, key: str, *, metadata: Mapping[str, str] | None = None, **options: Any) -> Writer:
+        return self.inner.writer(key, metadata={**self._metadata, **(metadata or {})}, **options)
+
+    def upload(self, key: str, *, metadata: Mapping[str, str] | None = None, **options: Any) -> Upload:
+        return self.inner.upload(key, metadata={**self._metadata, **(metadata or {})}, **options)
+
+
+# --- progress ---
+
+
+class _BytesCounted(CallbackProgress):
+    """Tells an ``fsspec.Callback`` of one file its bytes, were they there already."""
+
+    def __init__(self, callback: Any, here: Any) -> None:
+        super().__init__(callback)
+        self._here = here
+
+    def finish(self, key: str, status: str) -> None:
+        """Who asked for a file wants to see it arrive."""
+        if status == "skipped":
+            size = os.path.getsize(self._here)
+            self.expect(0, size)
+            self.advance(key, size)
+
+    def close(self) -> None:
+        """Nothing: who made the callback closes it, and may be counting other files."""
+
+
+def _counted(callback: Any, here: Any) -> _BytesCounted | None:
+    return None if callback is None else _BytesCounted(callback, here)
 
 
 class _FilesCounted(NoProgress):

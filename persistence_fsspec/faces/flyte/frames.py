@@ -1,4 +1,4 @@
-"""Data frames in flytekit from 1.5 on: four of its handlers for structured datasets, mended.
+"""Data frames in flytekit from 1.5 on: its handlers for structured datasets, mended.
 
 flytekit registers its own when pandas or pyarrow has been imported, and so are
 these: they take the place of its own then, not before, and nobody else's.
@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any, Final
 
+from persistence_fsspec.faces.flyte.hosted import HostedFileSystem
 from persistence_fsspec.overrides import Override, dotted
 
 _STRUCTURED: Final = "flytekit.types.structured"
 _THEIRS: Final = f"{_STRUCTURED}.basic_dfs"
-_LAZILY: Final = "lazy_import_structured_dataset_handler"
-"""What flytekit calls before it looks for a handler. Older ones register theirs on import."""
+_REGISTERING: Final = ("register_pandas_handlers", "register_csv_handlers", "register_arrow_handlers")
+"""What flytekit calls before it looks for a handler. The first ones register theirs on import."""
 
-_WHY: Final = "a pa.Table is read from any store, not only from local files; file:// is not the name of a folder"
+_WHY: Final = "data frames and tables can be stored wherever files can, also below file:// and ftp://"
 
 
 def override(framework: str) -> Iterator[Override]:
@@ -52,29 +54,36 @@ class _Replacing:
 
     def __init__(self, structured: Any) -> None:
         self._structured = structured
-        self._register = getattr(structured, _LAZILY, None)
         self._on = True
-        if self._register is not None:
-            setattr(structured, _LAZILY, self._registered)
+        self._before = {name: getattr(structured, name) for name in _REGISTERING if hasattr(structured, name)}
+        self._after = {name: self._then_ours(register) for name, register in self._before.items()}
+        for name, register in self._after.items():
+            setattr(structured, name, register)
         self._replace()
 
     def look(self) -> str:
-        hooked = getattr(self._structured, _LAZILY, None) == self._registered
+        hooked = any(getattr(self._structured, name, None) is register for name, register in self._after.items())
         return __name__ if hooked or any(isinstance(one, _Ours) for _, _, one in self._handlers()) else _THEIRS
 
     def restore(self) -> None:
         self._on = False  # somebody may have wrapped ours
-        if getattr(self._structured, _LAZILY, None) == self._registered:
-            setattr(self._structured, _LAZILY, self._register)
+        for name, register in self._after.items():
+            if getattr(self._structured, name, None) is register:
+                setattr(self._structured, name, self._before[name])
         for handlers, form, one in self._handlers():
             if isinstance(one, _Ours):
                 handlers[form] = one.replaced
 
-    def _registered(self) -> None:
-        if self._register is not None:
-            self._register()
-        if self._on:
-            self._replace()
+    def _then_ours(self, register: Callable[[], None]) -> Callable[[], None]:
+        @wraps(register)
+        def registered() -> None:
+            try:
+                register()
+            finally:  # it raises where somebody has registered some before
+                if self._on:
+                    self._replace()
+
+        return registered
 
     def _replace(self) -> None:
         for handlers, form, one in self._handlers():
@@ -103,30 +112,46 @@ class _Ours:
     def in_place_of(cls, handler: Any) -> Any:
         """Make one that is used as *handler* is."""
         theirs = type(handler)
-        ours = object.__new__(type(theirs.__name__, (cls, theirs), {"__module__": __name__}))
+        ours: Any = object.__new__(type(theirs.__name__, (cls, theirs), {"__module__": __name__}))
         vars(ours).update(vars(handler), replaced=handler)
         return ours
 
 
 class _Encoder(_Ours):
-    """Theirs takes the whole of ``file:///data`` for the name of a folder, and makes one below the working folder."""
+    """Theirs makes a folder named ``file:`` of ``file:///data``, and asks for hosts' files without what the URL says of them."""
 
     def encode(self, ctx: Any, structured_dataset: Any, structured_dataset_type: Any) -> Any:
         access = ctx.file_access
-        if not str(structured_dataset.uri or access.raw_output_prefix).startswith("file://"):
+        given = str(structured_dataset.uri or access.raw_output_prefix)
+        hosted = _is_hosted(access, given)
+        if not hosted and not given.startswith("file://"):
             return super().encode(ctx, structured_dataset, structured_dataset_type)  # type: ignore[misc]
         uri = structured_dataset.uri or access.get_random_remote_directory()
         here = copy.copy(structured_dataset)
-        here.uri = _local(uri)
+        here.uri = access.get_random_local_directory() if hosted else _local(uri)
         literal = super().encode(ctx, here, structured_dataset_type)  # type: ignore[misc]
+        if hosted:
+            access.put_data(here.uri, uri, is_multipart=True)
         return type(literal)(uri=uri, metadata=literal.metadata)
+
+
+class _FrameDecoder(_Ours):
+    """As `_Encoder`."""
+
+    def decode(self, ctx: Any, flyte_value: Any, current_task_metadata: Any) -> Any:
+        access = ctx.file_access
+        if _is_hosted(access, flyte_value.uri):
+            folder = access.get_random_local_directory()
+            access.get_data(flyte_value.uri, folder, is_multipart=True)
+            flyte_value = type(flyte_value)(uri=folder, metadata=flyte_value.metadata)
+        return super().decode(ctx, flyte_value, current_task_metadata)  # type: ignore[misc]
 
 
 class _TableDecoder(_Ours):
     """Theirs looks for what lies in a store on the local disk."""
 
     def decode(self, ctx: Any, flyte_value: Any, current_task_metadata: Any) -> Any:
-        from flytekit.types.structured.basic_dfs import NoCredentialsError  # noqa: PLC0415 - long loaded by now
+        from flytekit.types.structured.basic_dfs import NoCredentialsError
 
         uri, access, kind = flyte_value.uri, ctx.file_access, current_task_metadata.structured_dataset_type
         columns = [column.name for column in kind.columns] if kind and kind.columns else None
@@ -146,6 +171,10 @@ def _read(path: str, columns: list[str] | None, fs: Any) -> Any:
     return read_table(path, columns=columns, filesystem=fs)
 
 
+def _is_hosted(access: Any, uri: str) -> bool:
+    return access.is_remote(uri) and isinstance(access.get_filesystem_for_path(uri), HostedFileSystem)
+
+
 def _local(uri: str) -> str:
     return uri.removeprefix("file://")
 
@@ -154,6 +183,8 @@ _MENDED: Final[dict[str, type[_Ours]]] = {
     f"{_THEIRS}.PandasToParquetEncodingHandler": _Encoder,
     f"{_THEIRS}.PandasToCSVEncodingHandler": _Encoder,
     f"{_THEIRS}.ArrowToParquetEncodingHandler": _Encoder,
+    f"{_THEIRS}.ParquetToPandasDecodingHandler": _FrameDecoder,
+    f"{_THEIRS}.CSVToPandasDecodingHandler": _FrameDecoder,
     f"{_THEIRS}.ParquetToArrowDecodingHandler": _TableDecoder,
 }
 """Theirs -> ours."""

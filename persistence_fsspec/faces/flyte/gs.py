@@ -9,3 +9,5 @@ from persistence_fsspec.faces.flyte.engine import EngineTransfers
 
 class GCSFileSystem(EngineTransfers, gcsfs.GCSFileSystem):  # type: ignore[misc]  # it has no types
     """As ``gcsfs.GCSFileSystem``; see `EngineTransfers`."""
+
+    persistence_fsspec_ignored = frozenset({"consistency"})  # the engine verifies

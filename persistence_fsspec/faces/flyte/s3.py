@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
 import s3fs
 
 from persistence_fsspec.faces.flyte.engine import EngineTransfers
@@ -9,3 +12,20 @@ from persistence_fsspec.faces.flyte.engine import EngineTransfers
 
 class S3FileSystem(EngineTransfers, s3fs.S3FileSystem):  # type: ignore[misc]  # it has no types
     """As ``s3fs.S3FileSystem``; see `EngineTransfers`."""
+
+    @staticmethod
+    def _engine_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG004 - the interface's
+        """The driver knows ``Metadata``, and passes over this."""
+        return {}
+
+    async def _walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,  # noqa: FBT001, FBT002 - fsspec's signature
+        on_error: Any = "omit",
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """All of fsspec's arguments may be given by their place, which the driver does not take."""
+        async for found in super()._walk(path, maxdepth=maxdepth, topdown=topdown, on_error=on_error, **options):
+            yield found

@@ -24,7 +24,7 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.store import Digest, ObjectInfo, Part
-from persistence_fsspec.stores.dialects.abfs_upload import BLOCKS_MAX, AbfsUpload, Blocks, client_of, limits, split
+from persistence_fsspec.stores.dialects.abfs_upload import BLOCKS_MAX, AbfsUpload, Blocks, client_of, limits, split, type_of
 from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, plain_etag
 from persistence_fsspec.stores.dialects.old_versions import azure_versions
@@ -316,7 +316,7 @@ async def _upload(fs: Any, container: str, blob: str, data: bytes, create: bool,
 
     try:
         answer: Mapping[str, Any] = await client_of(fs, container, blob).upload_blob(
-            data, length=len(data), overwrite=not create, metadata=metadata or None, **limits(fs)
+            data, length=len(data), overwrite=not create, metadata=metadata or None, **type_of(blob), **limits(fs)
         )
     except ResourceExistsError as exc:
         if create:

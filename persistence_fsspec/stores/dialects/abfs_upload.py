@@ -17,7 +17,7 @@ from fsspec.asyn import sync
 from persistence_fsspec.crc32c import combined, crc32c
 from persistence_fsspec.errors import ConflictError, InvalidNameError, ObjectExistsError, ObjectNotFoundError
 from persistence_fsspec.store import ObjectInfo, Part
-from persistence_fsspec.stores.dialects.base import Repeat, plain_etag
+from persistence_fsspec.stores.dialects.base import Repeat, content_type, plain_etag
 from persistence_fsspec.stores.dialects.parts import kept_parts, parsed_token, token_of, whole_ones
 from persistence_fsspec.stores.partial import fresh_token
 from persistence_fsspec.stores.uploading import Layout
@@ -157,6 +157,14 @@ def client_of(fs: Any, container: str, blob: str) -> Any:
     return fs.service_client.get_blob_client(container, blob)
 
 
+def type_of(blob: str) -> dict[str, Any]:
+    """For the client, what the name of a blob says of its content."""
+    from azure.storage.blob import ContentSettings  # noqa: PLC0415 - loaded with the driver
+
+    kind = content_type(blob)
+    return {"content_settings": ContentSettings(content_type=kind)} if kind else {}
+
+
 def limits(fs: Any) -> dict[str, Any]:
     """The time limits the driver was given; and no retries, which multiply with those of our own."""
     return {"retry_total": 0, **getattr(fs, "_timeout_kwargs", {})}
@@ -206,7 +214,7 @@ async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bo
     blocks = [BlobBlock(block_id=name) for name in ids]
     try:
         return await client_of(fs, container, blob).commit_block_list(
-            blocks, metadata=metadata or None, **condition, **limits(fs)
+            blocks, metadata=metadata or None, **type_of(blob), **condition, **limits(fs)
         )
     except HttpResponseError as exc:
         # Whoever commits first throws away the waiting blocks of all others.

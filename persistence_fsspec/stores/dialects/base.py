@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mimetypes
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import IO, Any, Protocol
@@ -379,6 +380,11 @@ class ObjectDialect(Dialect):
         """One flat listing."""
         found = fs.find(path, detail=True)
         return (self.describe(raw) for raw in found.values() if raw["type"] == "file" and raw["name"] != path)
+
+
+def content_type(path: str) -> str | None:
+    """What the ending of a name says of the content, as the drivers guess it; None when it says nothing."""
+    return mimetypes.guess_type(path.rpartition("/")[2])[0]
 
 
 def plain_etag(value: Any) -> str | None:

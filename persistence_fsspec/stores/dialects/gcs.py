@@ -14,7 +14,7 @@ from fsspec.asyn import sync
 from persistence_fsspec.errors import ObjectExistsError, UnsupportedPersistenceOp
 from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once, time_limits
-from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect
+from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, content_type
 from persistence_fsspec.stores.dialects.gcs_parts import GcsUpload
 from persistence_fsspec.stores.dialects.gcs_upload import repeat_chunks
 from persistence_fsspec.stores.dialects.old_versions import gcs_current, gcs_versions
@@ -94,7 +94,7 @@ class GcsDialect(ObjectDialect):
         data = body if isinstance(body, bytes) else body.read()
         mode = "create" if create else "overwrite"
         try:
-            answer = fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None)
+            answer = fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None, **_type_of(fs, path))
         except FileExistsError as exc:
             raise ObjectExistsError("exists already, and overwrite=False") from exc
         if not isinstance(answer, Mapping) or not {"name", "size", "generation"} <= set(answer):
@@ -116,7 +116,7 @@ class GcsDialect(ObjectDialect):
         bucket, name, _ = fs.split_path(path)
         if create:
             raise UnsupportedPersistenceOp("overwrite=False cannot be kept here for an object in parts")
-        if hasattr(fs, "_is_zonal_bucket") and sync(fs.loop, fs._is_zonal_bucket, bucket):
+        if _is_zonal(fs, bucket):
             raise UnsupportedPersistenceOp("a zonal bucket composes no objects, so they cannot be sent in parts")
         found = GcsUpload(path, (bucket, name), size=size, part_size=part_size, token=token, metadata=metadata)
         if token:
@@ -127,6 +127,16 @@ class GcsDialect(ObjectDialect):
         """What our own upload kept with the object."""
         raw = fs.info(path)
         return parts_kept(raw.get("metadata"), pin.size) if self.version(raw) == pin.version else ()
+
+
+def _is_zonal(fs: Any, bucket: str) -> bool:
+    return hasattr(fs, "_is_zonal_bucket") and bool(sync(fs.loop, fs._is_zonal_bucket, bucket))
+
+
+def _type_of(fs: Any, path: str) -> dict[str, str]:
+    """For the driver, which warns of types where they are not kept."""
+    kind = content_type(path)
+    return {"content_type": kind} if kind and not _is_zonal(fs, path.partition("/")[0]) else {}
 
 
 def _with_metadata(found: ObjectInfo, metadata: Mapping[str, str] | None) -> ObjectInfo:

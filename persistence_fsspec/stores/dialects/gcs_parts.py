@@ -15,6 +15,7 @@ from fsspec.asyn import sync
 from persistence_fsspec.crc32c import combined
 from persistence_fsspec.errors import ConflictError, ObjectNotFoundError, StoreError
 from persistence_fsspec.store import ObjectInfo, Part
+from persistence_fsspec.stores.dialects.base import content_type
 from persistence_fsspec.stores.dialects.parts import from_base64, kept_parts, parsed_token, require_same, token_of, whole_ones
 from persistence_fsspec.stores.partial import fresh_token, part_key
 from persistence_fsspec.stores.uploading import Layout
@@ -115,7 +116,10 @@ class GcsUpload:
 
     def _composed(self, fs: Any, sources: Sequence[tuple[str, Part]], name: str, metadata: Mapping[str, str]) -> Part:
         listed = [{"name": source, **({"generation": part.receipt} if part.receipt else {})} for source, part in sources]
-        target = {"contentType": "application/octet-stream", **({"metadata": dict(metadata)} if metadata else {})}
+        target = {
+            "contentType": content_type(name) or "application/octet-stream",
+            **({"metadata": dict(metadata)} if metadata else {}),
+        }
         body = {"sourceObjects": listed, "destination": target}
         try:
             answer = fs.call("POST", "b/{}/o/{}/compose", self._bucket, name, json=body, json_out=True)

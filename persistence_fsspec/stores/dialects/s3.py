@@ -29,6 +29,7 @@ from persistence_fsspec.stores.dialects.s3_upload import (
     MultipartSink,
     S3Upload,
     begin,
+    described,
     digest_told,
     status_of,
 )
@@ -195,7 +196,7 @@ class S3Dialect(ObjectDialect):
     ) -> ObjectInfo | None:
         """One PUT, which is where every server holds to its conditions; with a checksum that servers compare."""
         bucket, key, _ = fs.split_path(path)
-        more: dict[str, Any] = {"Metadata": dict(metadata)} if metadata else {}
+        more = described(fs, key, metadata)
         if create:
             more["IfNoneMatch"] = "*"
         elif if_match:

@@ -28,7 +28,7 @@ from persistence_fsspec.foreign import classify, http_status_in, was_unreachable
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.accelerated import Shortcut, is_only_heard_by_itself, is_usable_here, shortcut
-from persistence_fsspec.stores.dialects.base import exactly, plain_etag
+from persistence_fsspec.stores.dialects.base import content_type, exactly, plain_etag
 from persistence_fsspec.stores.dialects.s3 import S3Dialect
 from persistence_fsspec.stores.dialects.s3_pages import hand_over, one_page
 
@@ -224,7 +224,9 @@ class FastS3Dialect(S3Dialect):
         self, way: Shortcut, key: str, body: bytes, *, create: bool, if_match: str | None, metadata: Mapping[str, str] | None
     ) -> str | None:
         """The ETag, where it proves what was written: keys of the server's own make another one."""
-        options: dict[str, Any] = {"attributes": dict(metadata)} if metadata else {}
+        kind = content_type(key)
+        attributes = {**(metadata or {}), **({"Content-Type": kind} if kind else {})}
+        options: dict[str, Any] = {"attributes": attributes} if attributes else {}
         if create or if_match:
             options["mode"] = "create" if create else {"e_tag": f'"{if_match}"'}
         try:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from persistence_fsspec.crc32c import combined, crc32c
 from persistence_fsspec.errors import ChecksumMismatchError, ObjectNotFoundError
 from persistence_fsspec.store import MD5_OF_PARTS, Digest, ObjectInfo, Part
-from persistence_fsspec.stores.dialects.base import Repeat, md5_of_etag, plain_etag
+from persistence_fsspec.stores.dialects.base import Repeat, content_type, md5_of_etag, plain_etag
 from persistence_fsspec.stores.dialects.parts import (
     KEPT_PART_SIZE,
     as_base64,
@@ -248,8 +248,7 @@ def begin(
 
 def _begun(fs: Any, path: str, metadata: Mapping[str, str] | None, checking: Checking, **checksum: str) -> Multipart:
     bucket, key, _ = fs.split_path(path)
-    more: dict[str, Any] = {"Metadata": dict(metadata)} if metadata else {}
-    answer = fs.call_s3("create_multipart_upload", Bucket=bucket, Key=key, **more, **checksum)
+    answer = fs.call_s3("create_multipart_upload", Bucket=bucket, Key=key, **described(fs, key, metadata), **checksum)
     algorithm = answer.get("ChecksumAlgorithm") or ""
     whole = algorithm == _CRC32C and answer.get("ChecksumType") == "FULL_OBJECT"
     upload = {"Bucket": bucket, "Key": key, "UploadId": answer["UploadId"]}
@@ -353,6 +352,15 @@ class MultipartSink:
         del self._buffer[:size]
         sent = number + 1
         self._part = max(self._part, 16 * _MIB * 2 ** (sent // _PARTS_OF_ONE_SIZE) if sent >= _PARTS_OF_ONE_SIZE else 0)
+
+
+# --- what is said of the object ---
+
+
+def described(fs: Any, key: str, metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """Its metadata and its type; that which the driver was told to give all objects stays."""
+    kind = None if "ContentType" in getattr(fs, "s3_additional_kwargs", {}) else content_type(key)
+    return {**({"Metadata": dict(metadata)} if metadata else {}), **({"ContentType": kind} if kind else {})}
 
 
 # --- what answers say ---

@@ -1,0 +1,148 @@
+"""overrides, where there is no framework: what it says of those that are is shown beside them, in tests/faces."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+
+import pytest
+
+from persistence_fsspec import overrides
+from persistence_fsspec.overrides import Override
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("flytekit") is not None, reason="there is flytekit in this environment")
+
+
+def test_a_framework_that_is_not_there_is_said(persist):
+    """One line, and it is no failure."""
+    said = persist("overrides")
+
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "flytekit: not installed here\n"
+
+
+def test_it_answers_in_json(persist):
+    """One object."""
+    said = persist("overrides", "--json")
+
+    assert said.json == {"schema": 1, "frameworks": [{"name": "flytekit", "version": "", "problem": ""}], "overrides": []}
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A framework that is installed, and cannot be imported."""
+    version = importlib.metadata.version
+    monkeypatch.setattr("persistence_fsspec.cli.overrides.version", lambda name: "9.9" if name == "flytekit" else version(name))
+
+
+def test_a_framework_that_does_not_work_is_said(persist, broken):
+    """It keeps its own storage; the reason stands beside it."""
+    said = persist("overrides")
+
+    assert said.code == 0
+    assert said.out == "flytekit 9.9: keeps its own storage: ModuleNotFoundError: No module named 'flytekit'\n"
+
+
+def test_the_reason_is_in_the_json(persist, broken):
+    """For machines, too."""
+    (framework,) = persist("overrides", "--json").json["frameworks"]
+
+    assert framework == {"name": "flytekit", "version": "9.9", "problem": "ModuleNotFoundError: No module named 'flytekit'"}
+
+
+# --- the records behind it ---
+
+
+@pytest.fixture
+def place():
+    """A place where one thing stands at a time, ours among them; how it is overridden."""
+    stands = {"x": "theirs"}
+
+    def override():
+        before, stands["x"] = stands["x"], "ours"
+        overrides.note(
+            Override(
+                framework="test 1",
+                protocol="x",
+                before=before,
+                ours="ours",
+                why="a test",
+                look=lambda: stands["x"],
+                restore=lambda: stands.update(x=before),
+            )
+        )
+
+    yield stands, override
+    overrides.undo("test")
+
+
+def test_what_was_overridden_is_undone(place):
+    """What was there is there again, and nothing is left to undo."""
+    stands, override = place
+    override()
+    assert [(one.now, one.as_dict()["active"]) for one in overrides.active()] == [("ours", True)]
+    overrides.undo("test")
+
+    assert stands == {"x": "theirs"}
+    assert overrides.active() == ()
+
+
+def test_what_somebody_else_put_there_since_stays(place):
+    """It is shown as no longer ours, and not undone."""
+    stands, override = place
+    override()
+    stands["x"] = "another's"
+    (one,) = overrides.active()
+    assert (one.now, one.as_dict()["active"]) == ("another's", False)
+    overrides.undo("test")
+
+    assert stands == {"x": "another's"}
+
+
+def test_other_frameworks_are_not_undone(place):
+    """Each has its own."""
+    stands, override = place
+    override()
+    overrides.undo("other")
+
+    assert stands == {"x": "ours"}
+
+
+PROTOCOLS = ("s3", "s3a", "gs", "gcs", "abfs", "ftp", "file")
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        (None, PROTOCOLS),
+        ("", PROTOCOLS),
+        ("1", PROTOCOLS),
+        ("true", PROTOCOLS),
+        ("0", ()),
+        ("off", ()),
+        ("NO", ()),
+        ("s3,gs", ("s3", "s3a", "gs", "gcs")),
+        (" S3:// , ftp", ("s3", "s3a", "ftp")),
+        ("gcs", ("gs", "gcs")),
+        ("http", ()),
+        (",", ()),
+    ],
+)
+def test_the_environment_chooses(monkeypatch, said, chosen):
+    """Everything, nothing, or these protocols under all their names."""
+    if said is None:
+        monkeypatch.delenv(overrides.VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(overrides.VARIABLE, said)
+
+    assert overrides.chosen(PROTOCOLS) == list(chosen)
+
+
+def test_an_unknown_protocol_chooses_nothing_and_is_told(monkeypatch, caplog):
+    """With the one that may have been meant."""
+    monkeypatch.setenv(overrides.VARIABLE, "gss,ftp")
+
+    assert overrides.chosen(PROTOCOLS) == ["ftp"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'gss'. Did you mean 'gs'?"
+    ]
