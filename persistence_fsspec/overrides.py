@@ -65,6 +65,7 @@ class Override:
 
 
 _active: list[Override] = []
+_told: set[str] = set()
 
 
 def note(override: Override) -> None:
@@ -104,7 +105,8 @@ def chosen(protocols: Iterable[str]) -> list[str]:
         return []
     names = {name.strip().removesuffix("://") for name in said.split(",") if name.strip()}
     known = {*available_protocols(), *(protocols := list(protocols))}
-    for name in sorted(names - known):
+    for name in sorted(names - known - _told):
+        _told.add(name)
         advice = did_you_mean(name, known)
         emit("override_unknown", f"{VARIABLE}: there is no protocol {name!r}. {advice}".rstrip(), level=logging.WARNING)
     wanted = {ALIASES.get(name, name) for name in names & known}

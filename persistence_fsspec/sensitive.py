@@ -181,7 +181,7 @@ def arguments(filesystem: Any) -> dict[str, Any]:
     """What an fsspec instance was made with, positional arguments by their names. Secrets are among them."""
     given = tuple(getattr(filesystem, "storage_args", ()))
     try:
-        names = [name for name in inspect.signature(type(filesystem)).parameters if name != "self"]
+        names = [name for name in inspect.signature(type(filesystem).__init__).parameters if name != "self"]
     except (TypeError, ValueError):
         names = []
     positional = {names[i] if i < len(names) else f"args[{i}]": value for i, value in enumerate(given)}

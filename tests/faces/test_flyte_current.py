@@ -577,3 +577,15 @@ def test_the_workflow_of_the_examples(run, s3):
 def test_the_protocol_of_the_examples(run):
     """A dozen lines, and Flyte has a protocol more."""
     assert run(EXAMPLES / "flyte_custom_protocol.py") == "1000000 bytes came back of 991 that are kept\n"
+
+
+@pytest.mark.server("ftp")
+def test_one_host_does_not_answer_for_another(ask, ftp_server, ftp_list_server):
+    """Where a password is wrong, flytekit tries once more as nobody; that is not to be asked of the host of raw outputs."""
+    name = uuid.uuid4().hex
+    ftp_server.raw_write(name, b"here")
+    login, there = ftp_server.storage_options, ftp_list_server.storage_options
+    prefix = f"ftp://{login['username']}:{login['password']}@{login['host']}:{login['port']}"
+    told = ask("exists", {}, prefix=prefix, url=f"ftp://{there['username']}:wrong@{there['host']}:{there['port']}/{name}")
+
+    assert told["exists"].startswith("AuthenticationError: ")

@@ -218,16 +218,33 @@ def test_a_tree_into_a_bucket_that_is_not_there(s3, tree):
 @pytest.mark.server("s3")
 @pytest.mark.parametrize("clashing", ["d", "d/e"])
 @pytest.mark.parametrize("concurrency", ["1", "64"])
-def test_an_object_and_a_folder_of_one_name(s3, tmp_path, clashing, concurrency, monkeypatch):
-    """The folder is fetched, and the object left out, as by the driver; whichever came first."""
+def test_an_empty_object_with_the_name_of_a_folder(s3, tmp_path, clashing, concurrency, monkeypatch):
+    """It only stands for the folder, which is fetched, as by the driver; whichever came first."""
     monkeypatch.setenv("PERSISTENCE_FSSPEC_CONCURRENCY", concurrency)
-    for key in ("d/e/f/g", "d/e/h", *(f"{clashing}/{number}" for number in range(40)), clashing):
-        s3.server.raw_write(f"{s3.root.partition('/')[2]}/{key}", key.encode())
+    clash(s3, clashing, b"")
     s3.fs.get(f"{s3.root}/", f"{tmp_path}/ours/", recursive=True)
     s3.driver.get(f"{s3.root}/", f"{tmp_path}/theirs/", recursive=True)
 
     assert files_in(tmp_path / "ours") == files_in(tmp_path / "theirs")
     assert len(files_in(tmp_path / "ours")) == 42
+
+
+@pytest.mark.server("s3")
+@pytest.mark.parametrize("concurrency", ["1", "64"])
+def test_an_object_with_the_name_of_a_folder_is_not_lost_in_silence(s3, tmp_path, concurrency, monkeypatch):
+    """The driver leaves it out and says nothing; here an error names what has no place on a disk."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_CONCURRENCY", concurrency)
+    clash(s3, "d/e", b"content")
+
+    with pytest.raises(TransferError):
+        s3.fs.get(f"{s3.root}/", f"{tmp_path}/ours/", recursive=True)
+
+
+def clash(s3, name, content):
+    """A tree with an object that has the name of one of its folders."""
+    for key in ("d/e/f/g", "d/e/h", *(f"{name}/{number}" for number in range(40))):
+        s3.server.raw_write(f"{s3.root.partition('/')[2]}/{key}", key.encode())
+    s3.server.raw_write(f"{s3.root.partition('/')[2]}/{name}", content)
 
 
 @pytest.mark.server("s3")

@@ -1,6 +1,6 @@
 """The front door for Flyte: ``pip install`` is enough, and both generations of flytekit persist through `FSSpecPersistence`.
 
-flytekit loads `plugin` by its entry point, and that calls `install`. What was
+flytekit loads `flyte_plugin` by its entry point, and that calls `install`. What was
 put in the place of what: ``persist overrides``. ``PERSISTENCE_FSSPEC_OVERRIDE=0``
 leaves flytekit alone, ``=s3,gs`` limits it to protocols.
 

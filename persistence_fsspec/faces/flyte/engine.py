@@ -8,7 +8,7 @@ whole files or none, verified, resumed, within bounds of memory and time.
 
 from __future__ import annotations
 
-import glob
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -17,16 +17,17 @@ from typing import Any, ClassVar, Final
 
 from fsspec.asyn import sync_wrapper
 from fsspec.callbacks import DEFAULT_CALLBACK
-from fsspec.implementations.local import make_path_posix, trailing_sep
+from fsspec.implementations.local import make_path_posix
 from fsspec.utils import isfilelike, stringify_path
 
 from persistence_fsspec.aio import AsyncPersistence
 from persistence_fsspec.errors import IsAFolderError, NotAFolderError, TransferError
+from persistence_fsspec.faces import trees
 from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import Store, Upload, Writer
 from persistence_fsspec.stores.dialects.base import content_type
-from persistence_fsspec.transfer.progress import CallbackProgress, NoProgress
+from persistence_fsspec.transfer.progress import CallbackProgress
 from persistence_fsspec.transfer.report import TransferReport
 
 _PACE: Final = frozenset({"batch_size", "chunksize", "chunk_size", "concurrency", "max_concurrency", "max_prefetch_size"})
@@ -131,15 +132,16 @@ class EngineTransfers:
         wanted = dict(options)
         mode, metadata = wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
         here = make_path_posix(lpath) if isinstance(lpath, str) else ""
-        ours = recursive and maxdepth is None and mode == "overwrite" and isinstance(rpath, str) and not glob.has_magic(here)
+        ours = mode == "overwrite" and trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth)
         if not ours or not self._engine_does(rpath, wanted) or not os.path.isdir(here):
             how = {"recursive": recursive, "callback": callback, "batch_size": batch_size, "maxdepth": maxdepth}
             return await super()._put(lpath, rpath, **how, **options)  # type: ignore[misc]
-        if not trailing_sep(here) and (trailing_sep(rpath) or await self._isdir(rpath)):  # type: ignore[attr-defined]
-            rpath = f"{rpath.rstrip('/')}/{os.path.basename(here)}"
-        url, progress = self._engine_url(rpath), _FilesCounted(callback)
+        exists = not trees.names_folder(here) and await self._isdir(rpath)  # type: ignore[attr-defined]
+        rpath = trees.inside(here, rpath, exists=exists)
+        url, progress = self._engine_url(rpath), trees.FilesCounted(callback)
         try:
-            await self._makedirs(self._strip_protocol(rpath), exist_ok=True)  # type: ignore[attr-defined]  # a bucket, perhaps
+            with contextlib.suppress(OSError):  # the engine knows better what is wrong
+                await self._makedirs(self._strip_protocol(rpath), exist_ok=True)  # type: ignore[attr-defined]  # a bucket, perhaps
             await self._engine_for(metadata).put(Path(here), url, recursive=True, progress=progress)
         finally:
             self._engine_forget(rpath)
@@ -154,20 +156,29 @@ class EngineTransfers:
         maxdepth: Any = None,
         **options: Any,
     ) -> Any:
-        ours = recursive and maxdepth is None and isinstance(rpath, str) and not glob.has_magic(rpath)
-        if not ours or isinstance(lpath, list) or not self._engine_does(rpath, options):
+        here = stringify_path(lpath)
+        ours = trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth)
+        if not ours or not self._engine_does(rpath, options):
             return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
-        here = make_path_posix(stringify_path(lpath))
-        if not trailing_sep(rpath) and (trailing_sep(here) or os.path.isdir(here)):
-            here = os.path.join(here, os.path.basename(self._strip_protocol(rpath)))  # type: ignore[attr-defined]
+        here = make_path_posix(here)
+        here = trees.inside(rpath, here, exists=os.path.isdir(here))
         try:
-            await self._engine.get(self._engine_url(rpath), Path(here), recursive=True, progress=_FilesCounted(callback))
+            await self._engine.get(self._engine_url(rpath), Path(here), recursive=True, progress=trees.FilesCounted(callback))
         except TransferError as exc:
-            if not _folders_took_names(exc.report):
+            if not await self._only_marks(exc.report):
                 raise
-            _make_way(exc.report)
+            for mark in _in_the_way(exc.report):
+                mark.unlink()
             await super()._get(f"{rpath.rstrip('/')}/", f"{here.rstrip('/')}/", recursive=True)  # type: ignore[misc]
         return None
+
+    async def _only_marks(self, report: TransferReport) -> bool:
+        """Whether all that failed are empty objects that have the name of a folder, and stand for it: fsspec leaves them out."""
+        if not _collided(report):
+            return False
+        objects = [each.source for each in report.failed if isinstance(each.error, IsAFolderError)]
+        sizes = [(await self._info(self._strip_protocol(url)))["size"] for url in objects]  # type: ignore[attr-defined]
+        return not any([*sizes, *(path.stat().st_size for path in _in_the_way(report))])
 
     # Those of adlfs are bound to its own two.
     put_file = sync_wrapper(_put_file)
@@ -188,17 +199,16 @@ def _type_is_lost(here: Any, there: str) -> bool:
 # --- an object and a folder of one name ---
 
 
-def _folders_took_names(report: TransferReport | None) -> bool:
-    """Whether nothing else is wrong with a tree that was fetched. fsspec then leaves such objects out."""
-    failed = report.failed if report is not None else ()
-    return bool(failed) and all(isinstance(each.error, (IsAFolderError, NotAFolderError)) for each in failed)
+def _collided(report: TransferReport) -> bool:
+    """Whether nothing else is wrong with a tree that was fetched."""
+    return all(isinstance(each.error, (IsAFolderError, NotAFolderError)) for each in report.failed)
 
 
-def _make_way(report: TransferReport) -> None:
-    """Remove the files that arrived where folders are to be."""
+def _in_the_way(report: TransferReport) -> set[Path]:
+    """The files that arrived where folders are to be."""
     arrived = {each.target for outcomes in (report.copied, report.skipped) for each in outcomes}
-    for target in {above for each in report.failed for above in _above(each.target) if above in arrived}:
-        Path(target.removeprefix("file://")).unlink()
+    found = {above for each in report.failed for above in _above(each.target) if above in arrived}
+    return {Path(target.removeprefix("file://")) for target in found}
 
 
 def _above(url: str) -> Iterator[str]:
@@ -257,17 +267,3 @@ class _BytesCounted(CallbackProgress):
 
 def _counted(callback: Any, here: Any) -> _BytesCounted | None:
     return None if callback is None else _BytesCounted(callback, here)
-
-
-class _FilesCounted(NoProgress):
-    """Tells an ``fsspec.Callback`` of a tree what fsspec tells it: files, not bytes."""
-
-    def __init__(self, callback: Any) -> None:
-        self._callback, self._files = callback, 0
-
-    def expect(self, files: int, n_bytes: int) -> None:  # noqa: ARG002 - the interface's
-        self._files += files
-        self._callback.set_size(self._files)
-
-    def finish(self, key: str, status: str) -> None:  # noqa: ARG002 - the interface's
-        self._callback.relative_update(1)

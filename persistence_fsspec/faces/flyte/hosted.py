@@ -64,8 +64,13 @@ def override(framework: str) -> Iterator[Override]:
     protocols = frozenset(chosen(_PROTOCOLS))
     if not protocols:
         return
-    before = {name: getattr(FileAccessProvider, name) for name in ("__init__", "get_filesystem")}
-    after = {"__init__": _knowing_its_prefix(before["__init__"]), "get_filesystem": _hosting(before["get_filesystem"], protocols)}
+    before = {name: getattr(FileAccessProvider, name) for name in ("__init__", "get_filesystem", "get_filesystem_for_path")}
+    after = {
+        "__init__": _knowing_its_prefix(before["__init__"]),
+        "get_filesystem": _hosting(before["get_filesystem"], protocols),
+        # Up to 1.13 that one does not hand the path on.
+        "get_filesystem_for_path": _hosting_paths(before["get_filesystem_for_path"], protocols),
+    }
     for name, method in after.items():
         setattr(FileAccessProvider, name, method)
     ours = dotted(HostedFileSystem)
@@ -101,16 +106,28 @@ def _knowing_its_prefix(original: Callable[..., None]) -> Callable[..., None]:
 
 def _hosting(original: Callable[..., Any], protocols: frozenset[str]) -> Callable[..., Any]:
     @wraps(original)
-    def get_filesystem(
-        self: Any,
-        protocol: str | None = None,
-        anonymous: bool = False,  # noqa: FBT001, FBT002 - flytekit's signature
-        path: str | None = None,
-        **options: Any,
-    ) -> Any:
-        url = path or self._raw_output_prefix
-        if protocol in protocols and url.startswith(f"{protocol}://"):
-            return HostedFileSystem(url, **options)
-        return original(self, protocol, anonymous, path, **options)
+    def get_filesystem(self: Any, protocol: str | None = None, *args: Any, **options: Any) -> Any:
+        url = options.get("path") or self._raw_output_prefix
+        if protocol not in protocols:
+            return original(self, protocol, *args, **options)
+        if options.get("anonymous") and not options.get("path"):
+            return None  # nobody knows of which host; flytekit then raises what it met before
+        if url.startswith(f"{protocol}://"):
+            return _filesystem(url, options)
+        return original(self, protocol, *args, **options)
 
     return get_filesystem
+
+
+def _hosting_paths(original: Callable[..., Any], protocols: frozenset[str]) -> Callable[..., Any]:
+    @wraps(original)
+    def get_filesystem_for_path(self: Any, path: str = "", *args: Any, **options: Any) -> Any:
+        if path.partition("://")[0] in protocols:
+            return _filesystem(path, options)
+        return original(self, path, *args, **options)
+
+    return get_filesystem_for_path
+
+
+def _filesystem(url: str, options: dict[str, Any]) -> HostedFileSystem:
+    return HostedFileSystem(url, **{name: value for name, value in options.items() if name not in {"anonymous", "path"}})

@@ -1,4 +1,7 @@
-"""Loaded by ``import flytekit``, through its entry points. Whatever goes wrong here, flytekit must go on as if we were not installed."""
+"""Loaded by ``import flytekit``, through its entry points. Whatever goes wrong here, flytekit must go on as if we were not installed.
+
+It lies beside the package `flyte`, because that one would be imported first, and may be what goes wrong.
+"""
 
 from __future__ import annotations
 
