@@ -36,6 +36,7 @@ bench:  $(READY) ## benchmarks; prints ratios, judges nothing
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks.import_time
 	$(BIN)/python -m tests.benchmarks.transfers
+	$(BIN)/python -m tests.benchmarks.flyte
 
 lowest: ## the part without servers, on the oldest fsspec we accept
 	$(PYTHON) -m venv .venv-lowest

@@ -55,6 +55,8 @@ def pytest_collection_finish(session):
     """Build what the chosen tests will need; a module names in BUILT_AHEAD what it has besides servers."""
     if session.config.option.collectonly:
         return
+    gc.collect()
+    gc.freeze()  # tests and libraries stay: looking through them again and again, for what can go, takes a minute in all
     servers = {name for item in session.items for mark in item.iter_markers("server") for name in mark.args}
     modules = dict.fromkeys(getattr(item, "module", None) for item in session.items)
     others = [build for module in modules for build in getattr(module, "BUILT_AHEAD", ())]
@@ -68,9 +70,10 @@ def pytest_collection_finish(session):
 def _let_go():
     """A process keeps the stores it has opened; a file of tests leaves none of them, nor their connections, to the next."""
     yield
-    opening._stores.clear()
-    gc.collect()
-    settle()
+    if opening._stores:
+        opening._stores.clear()
+        gc.collect()
+        settle()
 
 
 def _excused(name: str) -> bool:

@@ -15,20 +15,25 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.yardstick import BUCKET, NoYardstickError, Yardstick, yardstick
+from tests.servers.environment import environment
 
 MIB = 1024 * 1024
 WORKLOAD = Path(__file__).with_name("flyte_workload.py")
-SIDES = {"without": "0", "with": "1"}
+SIDES = {
+    "without": {"PERSISTENCE_FSSPEC_OVERRIDE": "0"},
+    "with": {"PERSISTENCE_FSSPEC_ACCELERATE": "0"},
+    "with, fast": {},
+}
+"""flytekit by itself; with this package; and with its extra ``fast``."""
 
 Figures = dict[str, dict[str, float]]
 
 
-def once(python: str, server: Yardstick, what: str, override: str, folder: Path, options: argparse.Namespace) -> Figures:
+def once(python: str, server: Yardstick, what: str, variables: dict[str, str], folder: Path, options: argparse.Namespace) -> Figures:
     """One fresh process; what it prints."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        environment = {
+        surroundings = {
             **os.environ,
-            "PERSISTENCE_FSSPEC_OVERRIDE": override,
             "PERSISTENCE_FSSPEC_STATE_DIR": f"{own}/state",
             "FLYTE_AWS_ENDPOINT": server.url,
             "FLYTE_AWS_ACCESS_KEY_ID": "any",
@@ -36,9 +41,10 @@ def once(python: str, server: Yardstick, what: str, override: str, folder: Path,
             "AWS_DEFAULT_REGION": "us-east-1",
             "TMPDIR": own,
             "HOME": own,
+            **variables,
         }
         command = [python, str(WORKLOAD), what, f"s3://{BUCKET}/{Path(own).name}", str(options.files), str(options.size)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, env=surroundings, stdout=subprocess.PIPE, text=True, check=True)
     found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -46,14 +52,14 @@ def once(python: str, server: Yardstick, what: str, override: str, folder: Path,
 def show(what: str, taken: dict[str, list[Figures]]) -> None:
     """One table."""
     print(f"\n{what}")
-    print(f"  {'':10}{'':9}{'seconds':>9}{'(least to most)':>19}{'peak MiB':>10}{'without / it':>14}")
+    print(f"  {'':10}{'':11}{'seconds':>9}{'(least to most)':>19}{'peak MiB':>10}{'without / it':>14}")
     for step in ("upload", "download"):
         base = statistics.median(one[step]["seconds"] for one in taken["without"])
         for side, figures in taken.items():
             seconds = [one[step]["seconds"] for one in figures]
             middle, memory = statistics.median(seconds), statistics.median(one[step]["memory"] for one in figures) / MIB
             spread = f"({min(seconds):.3f} to {max(seconds):.3f})"
-            print(f"  {step:10}{side:9}{middle:9.3f}{spread:>19}{memory:10.0f}{base / middle:14.2f}")
+            print(f"  {step:10}{side:11}{middle:9.3f}{spread:>19}{memory:10.0f}{base / middle:14.2f}")
 
 
 def main() -> None:
@@ -74,17 +80,17 @@ def main() -> None:
             for what in ("directory", "file"):
                 taken: dict[str, list[Figures]] = {side: [] for side in SIDES}
                 for _ in range(options.repeats):
-                    for side, override in SIDES.items():
-                        taken[side].append(once(python, server, what, override, Path(folder), options))
+                    for side, variables in SIDES.items():
+                        taken[side].append(once(python, server, what, variables, Path(folder), options))
                 show(what, taken)
     except NoYardstickError as exc:
         print(f"skipped: {exc}")
 
 
 def _environment() -> str:
-    from tests.faces.test_flyte_current import interpreter
+    from tests.faces.test_flyte_current import REQUIREMENTS
 
-    return str(interpreter())
+    return str(environment("flytekit-bench", (*REQUIREMENTS, "obstore==0.12.1"), project=True))
 
 
 if __name__ == "__main__":

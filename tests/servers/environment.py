@@ -68,7 +68,8 @@ def find_python(version: str) -> Path:
     named = shutil.which(f"python{version}")
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [Path(named)] if named else []
-    found += sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
+    for versions in (pyenv, Path(sys.base_prefix).parent):  # where this one may have been installed as well
+        found += sorted(versions.glob(f"{version}.*/bin/python"), reverse=True)
     question = "import sys; print(sys.executable, *sys.version_info[:2])"
     for candidate in found:  # pyenv puts a script of that name on the path, which may only say that it is not chosen
         answer = subprocess.run([candidate, "-I", "-c", question], capture_output=True, text=True, check=False)  # noqa: S603
