@@ -184,6 +184,8 @@ class Connections:
                 self._idle.append((fs, time.monotonic()))
                 return
         self._interrupt(fs)  # nobody else has it; its socket, and the client's own threads, end now
+        with contextlib.suppress(Exception):
+            self._close(fs)
 
     def close_idle(self) -> None:
         """End the pooled instances that rest."""

@@ -29,7 +29,9 @@ SIDES = {
 Figures = dict[str, dict[str, float]]
 
 
-def once(python: str, server: Yardstick, what: str, variables: dict[str, str], folder: Path, options: argparse.Namespace) -> Figures:
+def once(
+    python: str, server: Yardstick, what: str, variables: dict[str, str], folder: Path, options: argparse.Namespace
+) -> Figures:
     """One fresh process; what it prints."""
     with tempfile.TemporaryDirectory(dir=folder) as own:
         surroundings = {

@@ -143,13 +143,18 @@ def test_a_plan_knows_what_will_fail(persist, tree):
 
 
 def test_a_plan_of_nothing_says_why(persist, tree):
-    """It is no error; what is not there is one."""
+    """It is no error; what is not there is one. An empty folder is something."""
     (tree.parent / "empty").mkdir()
-    nothing, missing = persist("cp", "-r", "empty", "e", "--dry-run"), persist("cp", "-r", "none", "e", "--dry-run", "--json")
+    nothing, missing = (
+        persist("cp", "-r", "d", "e", "--include", "*.x", "--dry-run"),
+        persist("cp", "-r", "none", "e", "--dry-run"),
+    )
+    folder = persist("cp", "-r", "empty", "e", "--dry-run")
 
     assert (nothing.code, nothing.out) == (0, "")
-    assert nothing.err == "nothing would be done: there are no files in empty\n"
+    assert nothing.err == "nothing would be done: there are no files in d\n"
     assert (missing.code, missing.out) == (4, "")
+    assert folder.err == "would copy 0 files (0 B), make 1 empty folder; nothing was changed (--dry-run)\n"
 
 
 # --- links, attributes, comparing ---

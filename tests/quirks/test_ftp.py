@@ -22,7 +22,8 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.foreign import classify
 from persistence_fsspec.stores.dialects import ftp as dialect
-from tests.quirks.places import places, put, silent_server
+from persistence_fsspec.stores.dialects.ftp import FtpSink
+from tests.quirks.places import connections_of, places, put, silent_server
 
 pytestmark = pytest.mark.server("ftp")
 
@@ -356,6 +357,21 @@ def test_a_broken_connection_is_replaced(mortal_ftp):
     assert p.read_bytes("k") == b"1"
     p.write_bytes("k", b"2")
     assert mortal_ftp.raw_read("data/k") == b"2"
+
+
+@pytest.mark.server("ftp")
+@pytest.mark.quirk("ftp-heal")
+def test_a_connection_that_is_of_no_more_use_is_closed(ftp_server):
+    """Both of its sockets, at once: the garbage collector would complain of each."""
+    store, _ = at(ftp_server).store_and_key()
+    connections = connections_of(store)
+    fs = connections.acquire()
+    sink = FtpSink(fs, "STOR /of-no-more-use")
+    sockets = [fs.ftp.sock, fs.ftp.persistence_data]
+    connections.release(fs, broken=True)
+
+    assert [each.fileno() for each in sockets] == [-1, -1]
+    del sink
 
 
 @pytest.mark.quirk("ftp-heal")

@@ -214,6 +214,7 @@ def test_a_file_that_moves_to_another_device_keeps_its_mode_and_time(tmp_path):
     assert (found.st_mode & 0o777, found.st_mtime) == (0o750, 1_000_000_000)
 
 
+@pytest.mark.server("s3")
 def test_of_a_folder_that_shares_its_name_with_an_object_the_contents_move(s3_server):
     """They go from where they were, and the object stays."""
     store = FSSpecPersistence(f"{s3_server.url}/{uuid.uuid4().hex}", storage_options=s3_server.storage_options)

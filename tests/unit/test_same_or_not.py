@@ -74,6 +74,7 @@ def test_a_time_names_a_file_once_it_is_over(info, seconds_later, proves):
     assert can_name(info, then + seconds_later) is proves
 
 
+@pytest.mark.server("ftp")
 def test_what_was_written_again_in_the_same_second_is_copied_again(ftp, ftp_server, tree, tmp_path):
     """It has the same time and the same size, and is another file."""
     ftp.put(tree, "t", recursive=True)
@@ -87,6 +88,7 @@ def test_what_was_written_again_in_the_same_second_is_copied_again(ftp, ftp_serv
     assert (tmp_path / "here" / "7").read_bytes() == b"new"
 
 
+@pytest.mark.server("ftp")
 def test_a_sync_copies_an_older_file_that_took_the_place_of_another(ftp, tree):
     """It is not newer than its copy; but the journal knows that the copy was made of another."""
     for file in tree.iterdir():
@@ -100,7 +102,7 @@ def test_a_sync_copies_an_older_file_that_took_the_place_of_another(ftp, tree):
     assert len(report.copied) == 1
 
 
-@pytest.mark.parametrize("place", ["ftp", "local"])
+@pytest.mark.parametrize("place", [pytest.param("ftp", marks=pytest.mark.server("ftp")), "local"])
 def test_what_arrived_of_a_file_that_is_gone_is_removed(request, place, tree, tmp_path):
     """Nobody will ever go on with it, and the journal does not say so for ever."""
     store = request.getfixturevalue("ftp") if place == "ftp" else FSSpecPersistence(tmp_path / "store")

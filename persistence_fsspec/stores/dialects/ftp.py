@@ -64,9 +64,14 @@ class FtpDialect(Dialect):
         return True
 
     def close(self, fs: Any) -> None:
-        """QUIT, without waiting long for the answer."""
-        fs.ftp.sock.settimeout(_GOODBYE_SECONDS)
-        fs.ftp.quit()
+        """QUIT, without waiting long for the answer; the sockets are closed in any case."""
+        try:
+            fs.ftp.sock.settimeout(_GOODBYE_SECONDS)
+            fs.ftp.quit()
+        finally:
+            if fs.ftp.persistence_data is not None:
+                fs.ftp.persistence_data.close()
+            fs.ftp.close()
 
     def info(self, fs: Any, path: str) -> ObjectInfo:
         """MLST, else SIZE and MDTM, else what the folder above lists."""
@@ -271,6 +276,7 @@ def _binary(fs: Any) -> None:
 
 def _remember_data(ftp: Any) -> None:
     """Have a client keep its latest data connection where `FtpDialect.interrupt` finds it."""
+    ftp.persistence_data = None
     whose = weakref.ref(ftp)  # a cycle would leave sockets to the garbage collector
 
     def ntransfercmd(command: str, rest: Any = None) -> Any:
