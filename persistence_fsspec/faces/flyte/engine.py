@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -23,10 +23,11 @@ from fsspec.utils import isfilelike, stringify_path
 from persistence_fsspec.aio import AsyncPersistence
 from persistence_fsspec.errors import IsAFolderError, NotAFolderError, TransferError
 from persistence_fsspec.faces import trees
+from persistence_fsspec.foreign import translated
 from persistence_fsspec.layers.layer import Layer
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import Store, Upload, Writer
-from persistence_fsspec.stores.dialects.base import content_type
+from persistence_fsspec.stores.dialects.base import content_type, of_type
 from persistence_fsspec.transfer.progress import CallbackProgress
 from persistence_fsspec.transfer.report import TransferReport
 
@@ -37,19 +38,20 @@ _PACE: Final = frozenset({"batch_size", "chunksize", "chunk_size", "concurrency"
 class EngineTransfers:
     """Before the class of an async driver among the bases: its files move through `FSSpecPersistence`.
 
-    Options that only the driver understands (``ContentType``, ``ACL``, ``version_id`` ...) are not dropped: such a call is
-    the driver's own.
+    Options that only the driver understands (``ACL``, ``version_id`` ...) are not dropped: such a call is the driver's own.
 
     Attributes:
         persistence_fsspec_driver: The class that is stood for. `FSSpecPersistence` works with an instance of that one, so
             that nothing goes round in a circle.
         persistence_fsspec_ignored: Options that its methods pass over as well.
         persistence_fsspec_guesses: It guesses the type of a file that it puts from the local name.
+        persistence_fsspec_type: Its option that says the type.
     """
 
     persistence_fsspec_driver: ClassVar[type]
     persistence_fsspec_ignored: ClassVar[frozenset[str]] = frozenset()
     persistence_fsspec_guesses: ClassVar[bool] = True
+    persistence_fsspec_type: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -74,6 +76,11 @@ class EngineTransfers:
     def _engine_url(self, path: str) -> str:
         return str(self.unstrip_protocol(self._strip_protocol(path)))  # type: ignore[attr-defined]
 
+    def _engine_where(self, path: Any) -> str:
+        """For errors; of a list, the first."""
+        first = path[0] if isinstance(path, list) and path else path
+        return self._engine_url(first) if isinstance(first, str) else str(first)
+
     def _engine_does(self, path: str, options: Mapping[str, Any]) -> bool:
         """Whether the engine does all that a call asks for; old versions, and access points by their ARN, are the driver's."""
         bucket, key, version = self.split_path(path)  # type: ignore[attr-defined]
@@ -96,15 +103,16 @@ class EngineTransfers:
     async def _put_file(self, lpath: Any, rpath: str, *args: Any, **options: Any) -> Any:
         wanted = dict(options)
         callback, mode, metadata = wanted.pop("callback", None), wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
-        theirs = self.persistence_fsspec_guesses and _type_is_lost(lpath, rpath)
-        if args or theirs or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
+        kind = wanted.pop(self.persistence_fsspec_type, None)
+        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
             return await super()._put_file(lpath, rpath, *args, **options)  # type: ignore[misc]
         # What is there already is not new, were it the same.
         how: dict[str, Any] = {"overwrite": False, "compare": "never"} if mode == "create" else {}
         try:
-            await self._engine_for(metadata).put(
-                _literal(lpath), self._engine_url(rpath), progress=_counted(callback, lpath), **how
-            )
+            with of_type(kind or (content_type(stringify_path(lpath)) if self.persistence_fsspec_guesses else None)):
+                await self._engine_for(metadata).put(
+                    _literal(lpath), self._engine_url(rpath), progress=_counted(callback, lpath), **how
+                )
         finally:
             self._engine_forget(rpath)
         return None
@@ -135,7 +143,8 @@ class EngineTransfers:
         ours = mode == "overwrite" and trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth)
         if not ours or not self._engine_does(rpath, wanted) or not os.path.isdir(here):
             how = {"recursive": recursive, "callback": callback, "batch_size": batch_size, "maxdepth": maxdepth}
-            return await super()._put(lpath, rpath, **how, **options)  # type: ignore[misc]
+            with translated("put", partial(self._engine_where, rpath)):
+                return await super()._put(lpath, rpath, **how, **options)  # type: ignore[misc]
         exists = not trees.names_folder(here) and await self._isdir(rpath)  # type: ignore[attr-defined]
         rpath = trees.inside(here, rpath, exists=exists)
         url, progress = self._engine_url(rpath), trees.FilesCounted(callback)
@@ -159,7 +168,8 @@ class EngineTransfers:
         here = stringify_path(lpath)
         ours = trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth)
         if not ours or not self._engine_does(rpath, options):
-            return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
+            with translated("get", partial(self._engine_where, rpath)):
+                return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
         here = make_path_posix(here)
         here = trees.inside(rpath, here, exists=os.path.isdir(here))
         try:
@@ -171,6 +181,13 @@ class EngineTransfers:
                 mark.unlink()
             await super()._get(f"{rpath.rstrip('/')}/", f"{here.rstrip('/')}/", recursive=True)  # type: ignore[misc]
         return None
+
+    # --- looking ---
+
+    async def _exists(self, path: str, *args: Any, **options: Any) -> bool:
+        """The driver's answer; flytekit asks after a `_get` that failed, and shows this error instead of that one."""
+        with translated("exists", partial(self._engine_where, path)):
+            return bool(await super()._exists(path, *args, **options))  # type: ignore[misc]
 
     async def _only_marks(self, report: TransferReport) -> bool:
         """Whether all that failed are empty objects that have the name of a folder, and stand for it: fsspec leaves them out."""
@@ -188,12 +205,6 @@ class EngineTransfers:
 def _literal(path: Any) -> Path:
     """A name of this machine as it stands; ``~`` is somebody's home only to those above."""
     return Path(os.path.abspath(path))
-
-
-def _type_is_lost(here: Any, there: str) -> bool:
-    """Whether the name here says what the file is, and the name there, from which the engine guesses, does not."""
-    told = content_type(stringify_path(here)) if isinstance(here, (str, os.PathLike)) else None
-    return told is not None and told != content_type(there)
 
 
 # --- an object and a folder of one name ---

@@ -10,4 +10,5 @@ from persistence_fsspec.faces.flyte.engine import EngineTransfers
 class GCSFileSystem(EngineTransfers, gcsfs.GCSFileSystem):  # type: ignore[misc]  # it has no types
     """As ``gcsfs.GCSFileSystem``; see `EngineTransfers`."""
 
+    persistence_fsspec_type = "content_type"
     persistence_fsspec_ignored = frozenset({"consistency"})  # the engine verifies

@@ -13,6 +13,8 @@ from persistence_fsspec.faces.flyte.engine import EngineTransfers
 class S3FileSystem(EngineTransfers, s3fs.S3FileSystem):  # type: ignore[misc]  # it has no types
     """As ``s3fs.S3FileSystem``; see `EngineTransfers`."""
 
+    persistence_fsspec_type = "ContentType"
+
     @staticmethod
     def _engine_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG004 - the interface's
         """The driver knows ``Metadata``, and passes over this."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import IO, Any, Protocol
+from typing import IO, Any, Final, Protocol
 
 from fsspec.spec import AbstractBufferedFile
 
@@ -382,9 +383,22 @@ class ObjectDialect(Dialect):
         return (self.describe(raw) for raw in found.values() if raw["type"] == "file" and raw["name"] != path)
 
 
+_type_given: Final[ContextVar[str | None]] = ContextVar("persistence_fsspec_type_given", default=None)
+
+
+@contextlib.contextmanager
+def of_type(kind: str | None) -> Iterator[None]:
+    """What is written inside of the block is of this type, whatever its name says; None leaves it to the name."""
+    token = _type_given.set(kind)
+    try:
+        yield
+    finally:
+        _type_given.reset(token)
+
+
 def content_type(path: str) -> str | None:
-    """What the ending of a name says of the content, as the drivers guess it; None when it says nothing."""
-    return mimetypes.guess_type(path.rpartition("/")[2])[0]
+    """What the content is: as `of_type` says, else as the drivers guess it from the ending of a name; None when nothing says it."""
+    return _type_given.get() or mimetypes.guess_type(path.rpartition("/")[2])[0]
 
 
 def plain_etag(value: Any) -> str | None:
