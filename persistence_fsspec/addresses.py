@@ -18,7 +18,7 @@ from typing import Any, Final
 from persistence_fsspec import config
 from persistence_fsspec.errors import InvalidNameError, IsAFolderError
 from persistence_fsspec.foreign import translated
-from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, parse, tidy_key
+from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, may_lack_host, parse, tidy_key
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import redact
 from persistence_fsspec.store import Store
@@ -178,8 +178,11 @@ class Addresses:
         """
         location = self._with_login(location)
         keyword = config.OptionSource(config.KEYWORD, self.options_for(str(location.with_key(""))))
-        brought = [config.OptionSource("the UPath", options)] if options else []
-        return options_at(location, [*brought, keyword], self.profile)
+        given = [*([config.OptionSource("the UPath", options)] if options else []), keyword]
+        if self.filesystem is not None and self.profile is None and config.canonical(location.protocol) == "file":
+            # Who brought the store along has nothing to configure; the files of this machine are only its other side.
+            return config.merged(given)
+        return options_at(location, given, self.profile)
 
     def _asked_again(self, location: Location, options: Mapping[str, Any] | None) -> config.Options:
         self.answers.forget(str(location.with_key("")))
@@ -212,7 +215,8 @@ def default_prefix(address: Address | None, filesystem: Any) -> Location:
     if isinstance(address, str):
         refuse_missing_slash(address)
     if filesystem is not None and not isinstance(address, os.PathLike):
-        return parse(f"{protocols_of(filesystem)[0]}://{str(address or '').lstrip('/')}")
+        protocol = protocols_of(filesystem)[0]
+        return parse(f"{protocol}://{'/' if may_lack_host(protocol) else ''}{str(address or '').lstrip('/')}")
     return local(address or "")
 
 

@@ -116,7 +116,16 @@ _calls: Final = _Executor("calls", _CALLS)
 _transfers: Final = _Executor("transfers", _TRANSFERS)
 
 
+_ended: Final = threading.Event()
+
+
+def has_ended() -> bool:
+    """Whether the interpreter is ending, and nothing is begun here any more."""
+    return _ended.is_set()
+
+
 def _close() -> None:
+    _ended.set()
     for executor in (_calls, _transfers):
         executor.close()
 

@@ -71,6 +71,16 @@ def is_local_path(name: str) -> bool:
     return name.startswith(("/", "~")) or bool(_DRIVE.match(name))
 
 
+def may_lack_host(protocol: str) -> bool:
+    """Whether options may name the host of its URLs, which have three slashes then.
+
+    Examples:
+        >>> may_lack_host("ssh"), may_lack_host("https"), may_lack_host("s3")
+        (True, False, False)
+    """
+    return ALIASES.get(protocol, protocol) in _HOSTS - {"http"}
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """One place: a store's root, and a key below it.
@@ -120,11 +130,13 @@ class Location:
         head, colons, rest = self.root.partition("::") if is_chain(self.root) else (self.root, "", "")
         if colons and head.endswith("://"):
             return f"{head}{key}::{rest}{query}"
-        if colons and not head.endswith("://"):
-            return f"{head}::{rest.rstrip('/')}/{key}{query}" if key else f"{head}::{rest}{query}"
+        if colons:  # a wrapper: the key is that of what it wraps
+            below = Location(rest.partition("::" if is_chain(rest) else "://")[0].removesuffix("://"), rest, self.key, self.query)
+            return f"{head}::{below.url}"
         if ALIASES.get(self.protocol, self.protocol) == "file":
             return f"{self.root}{'' if _DRIVE.match(key) else '/'}{key}{query}"
-        separator = "/" if key and not self.root.endswith("//") else ""
+        # Where options name the host: without the third slash, the first folder would be it.
+        separator = "/" if key and (may_lack_host(self.protocol) or not self.root.endswith("//")) else ""
         return f"{self.root}{separator}{key}{query}"
 
     def __reduce__(self) -> tuple[Any, ...]:

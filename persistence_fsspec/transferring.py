@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Any, ClassVar, Final, Literal, overload
 
 from persistence_fsspec import config
 from persistence_fsspec.addresses import Address, Place
@@ -40,6 +40,9 @@ class Transferring(Rooted):
     are proven to be there already are skipped. All that can be moved is moved before the first failure is raised. A transfer
     that was cut off, by whatever, goes on where it was when it is begun again.
     """
+
+    _exclusive: ClassVar[bool] = True
+    """See `Request.exclusive`."""
 
     @overload
     def put(
@@ -577,7 +580,7 @@ class Transferring(Rooted):
             source_key=source.key,
             target=target.store,
             target_key=target.key,
-            **{"into_folder": target.names_folder, **options},
+            **{"into_folder": target.names_folder, "exclusive": self._exclusive, **options},
         )
 
     def _carried_out(self, request: Request, progress: Any) -> TransferReport:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,9 @@ def _let_go():
     yield
     if opening._stores:
         opening._stores.clear()
-        gc.collect()
+        with warnings.catch_warnings():  # of attempts that were given up while they were connecting
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         settle()
 
 

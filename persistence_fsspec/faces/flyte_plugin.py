@@ -12,7 +12,10 @@ _log = logging.getLogger("flytekit.persistence_fsspec")
 
 try:
     from persistence_fsspec.faces.flyte import install
+    from persistence_fsspec.overrides import unknown
 
+    for _problem in unknown():
+        _log.warning("%s", _problem)
     _protocols = sorted({override.protocol for override in install()} - {""})
     _log.info("persistence_fsspec moves the files of %s; `persist overrides` tells more", ", ".join(_protocols) or "no protocol")
 except Exception as exc:  # noqa: BLE001 - an exception would end the import of flytekit

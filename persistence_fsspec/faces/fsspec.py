@@ -184,7 +184,11 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
     ) -> None:
         """A whole tree is one transfer: finished as far as it can be, resumable, and told in one report."""
         here = fsspec.utils.stringify_path(lpath)
-        if not trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth) or not os.path.isdir(here):
+        literal = trees.is_pattern(here) and os.path.lexists(here)
+        if literal and isinstance(rpath, str) and not os.path.isdir(here):  # in lists, nothing is a pattern
+            lpath, rpath = [here], [trees.inside(here, rpath, exists=self.isdir(rpath))]
+        whole = trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth, literal=literal)
+        if not whole or not os.path.isdir(here):
             super().put(lpath, rpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)
             return
         there = trees.inside(here, rpath, exists=self.isdir(rpath))
@@ -201,7 +205,10 @@ class PersistFileSystem(ChainedFileSystem):  # type: ignore[misc]  # fsspec has 
     ) -> None:
         """See `put`."""
         here = fsspec.utils.stringify_path(lpath)
-        if not trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth):
+        literal = trees.is_pattern(rpath) and self.exists(rpath)
+        if literal and not recursive and isinstance(here, str) and not self.isdir(rpath):
+            rpath, lpath = [rpath], [trees.inside(rpath, here, exists=os.path.isdir(here))]
+        if not trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth, literal=literal):
             super().get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)
             return
         here = trees.inside(rpath, here, exists=os.path.isdir(here))

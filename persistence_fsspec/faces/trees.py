@@ -9,10 +9,23 @@ from typing import Any
 from persistence_fsspec.transfer.progress import NoProgress
 
 
-def is_whole(source: Any, target: Any, *, recursive: bool, maxdepth: int | None) -> bool:
-    """Whether all of one folder, if it is one, goes to one place; patterns, lists and a part of a tree are fsspec's to expand."""
+def is_whole(source: Any, target: Any, *, recursive: bool, maxdepth: int | None, literal: bool = False) -> bool:
+    """Whether all of one folder, if it is one, goes to one place; patterns, lists and a part of a tree are fsspec's to expand.
+
+    Args:
+        source: Where from.
+        target: Where to.
+        recursive: As for ``put``.
+        maxdepth: As for ``put``.
+        literal: Something has exactly the name *source*, so that it is no pattern.
+    """
     names = isinstance(source, str) and isinstance(target, str)
-    return recursive and maxdepth is None and names and not glob.has_magic(source)
+    return recursive and maxdepth is None and names and (literal or not is_pattern(source))
+
+
+def is_pattern(name: Any) -> bool:
+    """Whether fsspec would look for what a name matches. It does so even if something has that very name."""
+    return isinstance(name, str) and glob.has_magic(name)
 
 
 def names_folder(path: str) -> bool:

@@ -177,7 +177,8 @@ class _LimitedUpload(UploadLayer):
             return self.inner.commit(parts, crc32c)
 
 
-_all_slots: weakref.WeakSet[Slots] = weakref.WeakSet()
+_shared: weakref.WeakSet[Slots | Rate] = weakref.WeakSet()
+"""What threads wait for one another at, to be renewed in a forked child."""
 
 
 class Slots:
@@ -190,7 +191,7 @@ class Slots:
     def __init__(self, most: int) -> None:
         self._most = self.allowed = most
         self.forget()
-        _all_slots.add(self)
+        _shared.add(self)
 
     def forget(self) -> None:
         """Nobody holds one; in a forked child those who did are not there."""
@@ -240,8 +241,13 @@ class Rate:
 
     def __init__(self, per_second: float | None) -> None:
         self._per_second = per_second
-        self._lock = threading.Lock()
         self._earned = 0.0  # when all that was taken so far will have been earned
+        self.forget()
+        _shared.add(self)
+
+    def forget(self) -> None:
+        """Nobody is taking; in a forked child those who were are not there."""
+        self._lock = threading.Lock()
 
     def take(self, amount: float) -> None:
         """Take an amount, and wait until it is earned."""
@@ -257,8 +263,8 @@ class Rate:
 
 
 def _forget_all() -> None:
-    for slots in list(_all_slots):
-        slots.forget()
+    for one in list(_shared):
+        one.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -30,6 +30,7 @@ from persistence_fsspec.stores.local_files import (
     info_of,
     open_regular,
     path_of,
+    refuse_special,
     url_of,
     version_of,
 )
@@ -241,11 +242,14 @@ class LocalStore:
             if os.path.isdir(end):
                 raise IsAFolderError("a folder stands there")
             make_parents(end)
-            if os.path.exists(end) and os.path.samefile(begin, end):
-                # Two names of one file: the system would leave both. One name is no second one to give up.
-                if _place(begin) != _place(end):
-                    os.unlink(begin)
-                return
+            if os.path.exists(end):
+                with Translated("rename", target):  # which is what the error is about
+                    refuse_special(os.stat(end))
+                if os.path.samefile(begin, end):
+                    # Two names of one file: the system would leave both. One name is no second one to give up.
+                    if _place(begin) != _place(end):
+                        os.unlink(begin)
+                    return
             try:
                 os.replace(begin, end)
             except OSError as exc:

@@ -6,12 +6,15 @@ import os
 import stat
 from datetime import datetime, timezone
 from types import TracebackType
+from typing import Final
 
-from persistence_fsspec.errors import InvalidNameError, IsAFolderError, StoreError
+from persistence_fsspec.errors import InvalidNameError, IsAFolderError, StoreError, UnsupportedPersistenceOp
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.location import Location, local_path
 from persistence_fsspec.redaction import redact_places
 from persistence_fsspec.store import ObjectInfo
+
+_SPECIAL: Final = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 if os.name == "nt":
 
@@ -74,6 +77,24 @@ def info_of(key: str, found: os.stat_result, *, link: bool = False) -> ObjectInf
 def version_of(found: os.stat_result) -> str:
     """Changes with each replacement, and with each write that the clock of the file system notices."""
     return f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def refuse_special(found: os.stat_result) -> None:
+    """Keep a pipe, a socket or a device from being replaced by a file, and a link to one, as ``/dev/stdout`` is.
+
+    Args:
+        found: What the system says of what is about to be replaced, through links.
+
+    Raises:
+        UnsupportedPersistenceOp: It is one of them.
+    """
+    if stat.S_ISREG(found.st_mode):
+        return
+    kind = _SPECIAL.get(stat.S_IFMT(found.st_mode), "something that is no file")
+    raise UnsupportedPersistenceOp(
+        f"{kind} stands there, and a file would take its place",
+        hint="Give the name of a file. What a pipe or a device is to take is written into it: persist cat URL > PATH.",
+    )
 
 
 def open_regular(path: str) -> int:

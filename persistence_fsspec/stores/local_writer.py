@@ -18,7 +18,7 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.attributes import NO_ATTRIBUTES, Attributes
-from persistence_fsspec.stores.local_files import Translated, info_of, path_of
+from persistence_fsspec.stores.local_files import Translated, info_of, path_of, refuse_special
 
 _FLAGS: Final = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NOTHING_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -39,6 +39,7 @@ class Staging:
     Raises:
         IsAFolderError: A folder stands there.
         ObjectExistsError: Something stands there, and it is not to be replaced.
+        UnsupportedPersistenceOp: What stands there is a pipe, a socket or a device.
     """
 
     __slots__ = ("_attributes", "_fsync", "_mode", "_overwrite", "key", "partial", "target")
@@ -59,6 +60,7 @@ class Staging:
             raise IsAFolderError("a folder stands there")
         if not overwrite:
             raise ObjectExistsError("exists already, and overwrite=False")
+        refuse_special(there)
         if self._mode is None:
             self._mode = stat.S_IMODE(there.st_mode) & 0o777  # a replacement keeps its mode
 

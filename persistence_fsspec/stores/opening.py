@@ -104,13 +104,13 @@ def open_store(
     protect_login(location.userinfo)
     protect_logins(location.url)  # a password with a slash reaches into the key
     protect_url(f"{location.root}?{location.query}")
-    cls = None
+    cls, given = None, filesystem  # an instance was made at its time, of the environment of that time
     if filesystem is not None:
         protect_filesystem(filesystem)
         if stands_in(type(filesystem)):
             cls, options, filesystem = behind(type(filesystem)), _made_of(filesystem), None
     identity = (location.protocol, location.root, location.query, location.userinfo)
-    key = (*identity, cls, _frozen_options(options), policy, _Same(filesystem), lazy_folder)
+    key = (*identity, _frozen_options(options), policy, _Same(given), lazy_folder)
     build = partial(_build, location, options, policy, filesystem, lazy_folder, renew, cls)
     if is_chain(location.root):  # an archive or a cache holds what it read when it was opened
         return build()
@@ -287,8 +287,8 @@ def stands_in(cls: type) -> bool:
 
 
 def behind(cls: type) -> type:
-    """The driver that a class of ours stands for; any other class itself."""
-    driver: type = getattr(cls, "persistence_fsspec_driver", cls)
+    """The driver that a class of ours stands for; any other class itself, also one that is derived from ours."""
+    driver: type = vars(cls).get("persistence_fsspec_driver", cls)
     return driver
 
 

@@ -58,6 +58,7 @@ class Request:
         compare: See `Compare`.
         delete: Delete what only the target has.
         max_delete: See `Settings.max_delete`.
+        exclusive: Another process that is doing the same is an error. Otherwise both do it, and this one without a journal.
 
     Raises:
         InvalidOptionError: A value that does not exist, or options that contradict each other.
@@ -78,6 +79,7 @@ class Request:
     compare: Compare = "digest"
     delete: bool = False
     max_delete: int | None = None
+    exclusive: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -158,7 +160,14 @@ class Request:
     # --- the journal ---
 
     def _journal(self, known: ObjectInfo | None) -> Journal | None:
-        return Journal.open(self.identity) if self._wants_journal(known) else None
+        if not self._wants_journal(known):
+            return None
+        try:
+            return Journal.open(self.identity)
+        except ConflictError:
+            if self.exclusive:
+                raise
+            return None
 
     def _wants_journal(self, known: ObjectInfo | None) -> bool:
         """A tree has one from the beginning, a single file where its parts are worth remembering."""

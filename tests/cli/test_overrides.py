@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -25,7 +27,12 @@ def test_it_answers_in_json(persist):
     """One object."""
     said = persist("overrides", "--json")
 
-    assert said.json == {"schema": 1, "frameworks": [{"name": "flytekit", "version": "", "problem": ""}], "overrides": []}
+    assert said.json == {
+        "schema": 1,
+        "frameworks": [{"name": "flytekit", "version": "", "problem": ""}],
+        "overrides": [],
+        "problems": [],
+    }
 
 
 @pytest.fixture
@@ -138,11 +145,62 @@ def test_the_environment_chooses(monkeypatch, said, chosen):
     assert overrides.chosen(PROTOCOLS) == list(chosen)
 
 
-def test_an_unknown_protocol_chooses_nothing_and_is_told(monkeypatch, caplog):
-    """With the one that may have been meant."""
+def test_an_unknown_protocol_chooses_nothing(monkeypatch, caplog):
+    """And nothing is told by the way."""
     monkeypatch.setenv(overrides.VARIABLE, "gss,ftp")
 
     assert overrides.chosen(PROTOCOLS) == ["ftp"]
-    assert [record.getMessage() for record in caplog.records] == [
-        "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'gss'. Did you mean 'gs'?"
-    ]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", []),
+        ("1", []),
+        ("off", []),
+        ("S3://, az,dav, hdfs,file", []),
+        ("s4", ["there is no protocol 's4'."]),
+        (
+            "webdaf,gss,s3",
+            ["there is no protocol 'gss'. Did you mean 'gs'?", "there is no protocol 'webdaf'. Did you mean 'webdav'?"],
+        ),
+    ],
+)
+def test_unknown_protocols_are_told(monkeypatch, said, told):
+    """A sentence for each, with the one that may have been meant."""
+    monkeypatch.setenv(overrides.VARIABLE, said)
+
+    assert overrides.unknown() == [f"{overrides.VARIABLE}: {sentence}" for sentence in told]
+
+
+def test_unknown_protocols_are_printed(persist, monkeypatch):
+    """Above all else; and for machines."""
+    monkeypatch.setenv(overrides.VARIABLE, "gss")
+    told = "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'gss'. Did you mean 'gs'?"
+
+    assert persist("overrides").out == f"{told}\nflytekit: not installed here\n"
+    assert persist("overrides", "--json").json["problems"] == [told]
+
+
+@pytest.fixture
+def sixty(monkeypatch):
+    """A framework with one class for sixty protocols, and another one for eight."""
+
+    def one(protocol, ours):
+        told = {"framework": "pytest 1", "protocol": protocol, "before": "theirs", "ours": ours, "why": "a test"}
+        return Override(**told, look=lambda: ours, restore=lambda: None)
+
+    face = ModuleType("face_of_pytest")
+    face.install = lambda: (*(one(f"p{i:02}", "ours") for i in range(60)), *(one(f"q{i}", "others") for i in range(8)))
+    monkeypatch.setitem(sys.modules, face.__name__, face)
+    monkeypatch.setattr("persistence_fsspec.cli.overrides._FACES", {"pytest": face.__name__})
+
+
+def test_many_protocols_are_not_all_named_in_the_table(persist, sixty):
+    """Eight, and how many there are besides; JSON has them all."""
+    _, _, *rows = persist("overrides").out.splitlines()
+
+    assert rows[0].split("  ")[0] == "p00 p01 p02 p03 p04 p05 p06 p07 and 52 more"
+    assert rows[1].split("  ")[0] == "q0 q1 q2 q3 q4 q5 q6 q7"
+    assert len(persist("overrides", "--json").json["overrides"]) == 68

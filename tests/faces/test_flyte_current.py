@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -123,6 +124,11 @@ def place(name, request, folder):
     return f"ftp://{login}{options['host']}:{options['port']}/{below}", {}
 
 
+def shown(url):
+    """Without the password, as flytekit writes it down."""
+    return re.sub(r"(?<=://)([^:@/]+):[^@/]+@", r"\1@", url)
+
+
 PLACES = ["path", "file", "memory", *(pytest.param(name, marks=pytest.mark.server(name)) for name in ("s3", "ftp"))]
 
 
@@ -136,7 +142,7 @@ def store(request, tmp_path_factory):
 def told(ask, store):
     """What came back from one store, and where it was."""
     name, prefix, variables = store
-    return {**ask("round_trips", variables, prefix=prefix), "prefix": prefix, "store": name}
+    return {**ask("round_trips", variables, prefix=prefix), "prefix": shown(prefix), "store": name}
 
 
 def test_a_file_goes_from_task_to_task(told):
@@ -241,7 +247,7 @@ def executed(ask, store):
 def test_the_command_of_the_containers(executed, store):
     """pyflyte-execute reads its inputs, and leaves its outputs and its deck where they are found."""
     assert executed["answer"] == "WHO?"
-    assert executed["uri"].startswith(f"{store[1]}/container/raw/".removeprefix("file://"))
+    assert executed["uri"].startswith(f"{shown(store[1])}/container/raw/".removeprefix("file://"))
     assert executed["deck"]
 
 
@@ -367,6 +373,46 @@ def test_what_a_host_refuses(ask, ftp_server):
     assert "not-this-one" not in ours
 
 
+# --- passwords ---
+
+
+@pytest.fixture(scope="module")
+def written(ask, ftp_server):
+    """What flytekit writes down where the prefix holds a password, and that prefix."""
+    options = ftp_server.storage_options
+    host, password = f"{options['host']}:{options['port']}", options["password"]
+    prefix = f"ftp://{options['username']}:{password}@{host}/flyte-{uuid.uuid4().hex}"
+    return {**ask("written", {}, prefix=prefix), "prefix": prefix, "password": password}
+
+
+@pytest.mark.server("ftp")
+def test_a_password_in_the_prefix_is_in_no_name(written):
+    """Neither of files, folders and frames, nor of what is still to be written; the user is."""
+    names = written["names"]
+
+    assert {*names} == {"prefix", "file", "folder", "frame", "raw", "new", "file system", "next"}
+    assert [name for name in names.values() if written["password"] in name] == []
+    assert all(name.startswith(shown(written["prefix"])) for kind, name in names.items() if kind != "file system")
+
+
+@pytest.mark.server("ftp")
+def test_what_has_no_password_in_its_name_is_found(written):
+    """In the process that was given the prefix."""
+    assert written["found"] == ["words", "words", "words", 4950]
+
+
+@pytest.mark.server("ftp")
+def test_a_password_in_the_prefix_is_in_no_error(written):
+    """Flytekit's texts and ours, of what is missing and of what cannot be put; nor in its log."""
+    missing, unreadable = written["errors"]
+
+    assert missing.startswith("FlyteDataNotFoundException")
+    assert unreadable.startswith("FlyteUploadDataException")
+    assert [text for text in written["errors"] if written["password"] in text] == []
+    assert any("Getting ftp://" in line for line in written["log"])
+    assert [line for line in written["log"] if f"{written['password']}@" in line] == []
+
+
 # --- what is changed, and what is not ---
 
 
@@ -453,6 +499,16 @@ def test_a_class_of_somebody_else_is_left_alone(process):
     assert "s3" not in {one["protocol"] for one in found["overrides"]}
 
 
+def test_the_host_of_somebody_else_is_left_alone(process):
+    """As above; and of a protocol that no driver has, nothing is said."""
+    found, plain = process("own"), process("hosts")
+
+    assert (found["hosts"]["sftp"], plain["hosts"]["sftp"]) == ("Own", "HostedFileSystem")
+    assert found["hosts"]["ftp"] == "HostedFileSystem"
+    assert {"ftp", "ssh"} <= {one["protocol"] for one in found["overrides"]}
+    assert not {"sftp", "dav"} & {one["protocol"] for one in found["overrides"]}
+
+
 def test_a_class_that_came_after_us_is_left_alone(process):
     """Uninstalling restores what is still ours; the overview tells who is there now."""
     found = process()
@@ -469,6 +525,21 @@ def test_uninstalling_leaves_no_trace(process):
     assert found["uninstalled"] == plain["now"]
     assert found["uninstalled again"] == found["theirs in use"]
     assert len([name for name in found["ours in use"]["handlers"] if name.startswith("persistence_fsspec.")]) == 6
+
+
+def test_methods_that_somebody_has_wrapped_since(process):
+    """Theirs stay, ours are never asked again, and the records say so; what nobody has wrapped is as before."""
+    found = process("wrapped")["wrapped"]
+
+    assert found["ours"] == {"prefix": "/data/", "host": "HostedFileSystem", "asked": True, "still": []}
+    assert found["uninstalled"]["prefix"] == "file:///data/"
+    assert found["uninstalled"]["host"] != "HostedFileSystem"
+    assert found["uninstalled"]["asked"]
+    assert found["uninstalled"]["still"] == ["get_filesystem_for_path"]
+    assert found["told"] == [False]
+    assert found["installed again"] == found["ours"]
+    assert found["uninstalled again"] == found["uninstalled"]
+    assert found["depths"] == [found["depths"][0]] * 4
 
 
 def test_the_environment_forbids_it(process):
@@ -488,11 +559,23 @@ def test_the_environment_limits_it(process):
 
 
 def test_a_misspelt_protocol_is_told(process):
-    """It chooses nothing, and the log says what may have been meant."""
-    found = process("resolved", PERSISTENCE_FSSPEC_OVERRIDE="gs,abfss3")
+    """It chooses nothing, and flytekit's log says once what may have been meant."""
+    found = process("resolved", PERSISTENCE_FSSPEC_OVERRIDE="gs,abfss3,s4")
 
     assert ours(found) == {"gs", "gcs"}
-    assert ["WARNING", "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'abfss3'. Did you mean 'abfss'?"] in found["told"]
+    assert [text for level, text in found["told"] if level == "WARNING"] == [
+        "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'abfss3'. Did you mean 'abfss'?",
+        "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 's4'.",
+    ]
+
+
+def test_a_misspelt_protocol_is_shown(flytekit, surroundings, tmp_path):
+    """Nobody needs to ask flytekit for a longer log."""
+    variables = surroundings(PERSISTENCE_FSSPEC_OVERRIDE="s3,gss", FLYTE_SDK_LOGGING_FORMAT="json", COLUMNS="200")
+    command = [flytekit, "-c", "import flytekit"]
+    done = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
+
+    assert (done.stdout + done.stderr).count("there is no protocol 'gss'. Did you mean 'gs'?") == 1
 
 
 def test_each_override_is_told(process):
@@ -549,6 +632,7 @@ def test_the_command_answers_in_json(run):
     said = json.loads(run("-m", "persistence_fsspec", "overrides", "--json", PERSISTENCE_FSSPEC_OVERRIDE="gs"))
 
     assert said["schema"] == 1
+    assert said["problems"] == []
     assert said["frameworks"] == [{"name": "flytekit", "version": "1.16.31", "problem": ""}]
     assert {one["protocol"] for one in said["overrides"]} == {"gs", "gcs", ""}
     assert {"framework", "protocol", "now", "before", "why", "active", "switch_off"} == {*said["overrides"][0]}

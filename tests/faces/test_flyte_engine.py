@@ -6,9 +6,13 @@ import asyncio
 import functools
 import importlib
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -264,6 +268,108 @@ def test_nothing_leaves_the_folder_that_was_asked_for(s3, tmp_path):
     assert files_in(tmp_path) == []
 
 
+@on("s3")
+def test_a_name_that_is_there_is_no_pattern(place, tmp_path):
+    """Neither of a folder nor of a file, here and there; the driver takes its neighbour."""
+    for name, content in {"g[1]/own": b"own", "g1/other": b"other", "q[1]": b"own", "q1": b"other"}.items():
+        (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "src" / name).write_bytes(content)
+    place.fs.put(str(tmp_path / "src" / "g[1]") + "/", f"{place.root}/one/", recursive=True)
+    place.fs.put(str(tmp_path / "src" / "q[1]"), f"{place.root}/two")
+    place.fs.put(str(tmp_path / "src") + "/", f"{place.root}/all/", recursive=True)
+    place.fs.get(f"{place.root}/all/g[1]/", str(tmp_path / "back") + "/", recursive=True)
+    place.fs.get(f"{place.root}/all/q[1]", str(tmp_path / "file"))
+
+    assert place.fs.find(f"{place.root}/one") == [f"{place.root}/one/own"]
+    assert place.fs.cat_file(f"{place.root}/two") == b"own"
+    assert files_in(tmp_path / "back") == ["own"]
+    assert (tmp_path / "file").read_bytes() == b"own"
+
+
+@on("s3")
+def test_nothing_takes_the_place_of_a_device(place, tmp_path):
+    """What is fetched into a pipe goes through it; what is fetched to a link goes to where it leads."""
+    place.fs.pipe_file(f"{place.root}/x", b"hello")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    heard = []
+    listener = threading.Thread(target=lambda: heard.append((tmp_path / "pipe").read_bytes()), daemon=True)
+    listener.start()
+    place.fs.get_file(f"{place.root}/x", str(tmp_path / "pipe"))
+    listener.join(20)
+    place.fs.get_file(f"{place.root}/x", str(tmp_path / "link"))
+
+    assert heard == [b"hello"]
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"hello"
+
+
+@on("s3")
+def test_many_may_do_the_same_at_once(place, tree, tmp_path):
+    """As the workers of one task do; nobody waits for the other, and nobody fails."""
+    with ThreadPoolExecutor(4) as pool:
+        for begun in [pool.submit(place.fs.put, f"{tree.path}/", f"{place.root}/t/", recursive=True) for _ in range(4)]:
+            begun.result(60)
+        back = f"{tmp_path}/back/"
+        for begun in [pool.submit(place.fs.get, f"{place.root}/t/", back, recursive=True) for _ in range(4)]:
+            begun.result(60)
+
+    assert files_in(tmp_path / "back") == sorted(tree.names)
+
+
+@pytest.mark.server("s3")
+def test_a_class_derived_from_ours_keeps_its_ways(s3, tmp_path):
+    """What it does to requests is done, and its own arguments reach nobody else; so is what was set in an instance."""
+
+    class Mine(class_of("s3", "ours")):
+        def __init__(self, *args, team="", **options):
+            super().__init__(*args, **options)
+            self.team = team
+
+        async def _call_s3(self, method, *args, **options):
+            if method in {"put_object", "create_multipart_upload"}:
+                options["StorageClass"] = self.team
+            return await super()._call_s3(method, *args, **options)
+
+    (tmp_path / "f").write_bytes(b"1")
+    mine = Mine(team="STANDARD_IA", skip_instance_cache=True, **s3.server.storage_options)
+    changed = type(s3.fs)(skip_instance_cache=True, **s3.server.storage_options)
+    changed.s3_additional_kwargs = {"StorageClass": "STANDARD_IA"}
+    for fs in (mine, changed):
+        fs.put_file(str(tmp_path / "f"), f"{s3.root}/f")
+        head = s3.driver.call_s3("head_object", Bucket=s3.root.partition("/")[0], Key=f"{s3.root.partition('/')[2]}/f")
+
+        assert head["StorageClass"] == "STANDARD_IA"
+        s3.driver.rm_file(f"{s3.root}/f")
+
+
+@pytest.mark.server("s3")
+def test_a_later_instance_is_made_of_a_later_environment(s3):
+    """The store of an earlier one, with what was in the environment then, is not taken for its own."""
+    options = {**s3.server.storage_options, "skip_instance_cache": True}
+    stores = [FSSpecPersistence(filesystem=type(s3.fs)(**options)).store_and_key(f"s3://{s3.root}/x")[0] for _ in range(2)]
+
+    assert stores[0] is not stores[1]
+
+
+@pytest.mark.server("s3")
+def test_files_are_stored_at_the_very_end(s3, tmp_path):
+    """By an `atexit` function, when no thread can be begun any more: by the driver, then."""
+    (tmp_path / "f").write_bytes(b"late")
+    program = f"""
+import atexit
+from persistence_fsspec.faces.flyte.s3 import S3FileSystem
+fs = S3FileSystem(**{s3.server.storage_options!r})
+fs.exists({s3.root!r})  # the driver is connected
+atexit.register(fs.put_file, {str(tmp_path / "f")!r}, {f"{s3.root}/late"!r})
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+    assert s3.driver.cat_file(f"{s3.root}/late") == b"late"
+
+
 @on("s3", "gs", "abfs")
 def test_what_is_not_there_is_not_found(place, tmp_path):
     """In both directions, of files and of trees."""
@@ -316,7 +422,7 @@ def test_no_name_of_the_driver_is_taken(protocol):
     driver = class_of(protocol, "theirs")
     taken = {name for name in vars(EngineTransfers) if hasattr(driver, name) and not name.startswith("__")}
 
-    assert taken == {"_put", "_get", "_put_file", "_get_file", "put_file", "get_file"}
+    assert taken == {"_put", "_get", "_put_file", "_get_file", "_exists", "put_file", "get_file"}
 
 
 @on("s3", "gs", "abfs")

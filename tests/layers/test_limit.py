@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,22 @@ def test_a_forked_child_has_all_slots():
         if child == 0:
             with slots.one():
                 os._exit(0)
+        _, status = os.waitpid(child, 0)
+
+    assert status == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_who_took_in_the_parent():
+    """A rate that a thread of the parent was just taking from is free there."""
+    rate = Rate(10)
+    with rate._lock:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            rate.take(1)
+            os._exit(0)
         _, status = os.waitpid(child, 0)
 
     assert status == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -11,7 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from persistence_fsspec import IsAFolderError, ObjectExistsError, Policy, UnsupportedPersistenceOp
+from persistence_fsspec import (
+    FSSpecPersistence,
+    IsAFolderError,
+    ObjectExistsError,
+    PersistenceError,
+    Policy,
+    UnsupportedPersistenceOp,
+)
 from persistence_fsspec.crc32c import combined, crc32c
 from persistence_fsspec.errors import (
     ChangedDuringReadError,
@@ -22,6 +30,7 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.store import Part
 from persistence_fsspec.stores.local import LocalStore
+from persistence_fsspec.stores.local_writer import Staging
 from persistence_fsspec.testing.conformance import pattern, write
 
 PART = 1000
@@ -352,6 +361,68 @@ def test_a_link_that_is_written_to_is_replaced(store, key, tmp_path):
     with pytest.raises(ObjectExistsError):
         (tmp_path / "again").symlink_to("nowhere")
         store.writer(key("again"), overwrite=False)
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes here")
+    os.mkfifo(tmp_path / "pipe")
+    yield tmp_path / "pipe"
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "pipe").st_mode)
+
+
+@pytest.mark.parametrize("way", ["writer", "upload", "rename", "copy"])
+def test_a_pipe_is_not_replaced(store, key, tmp_path, pipe, way):
+    """Nor is anything written beside it; the error says what it is, and what to do."""
+    (tmp_path / "source").write_bytes(b"1")
+    ways = {
+        "writer": lambda: store.writer(key("pipe")),
+        "upload": lambda: begin(store, key("pipe")),
+        "rename": lambda: store.rename(key("source"), key("pipe")),
+        "copy": lambda: store.copy(key("source"), key("pipe")),
+    }
+    with pytest.raises(UnsupportedPersistenceOp, match="a pipe stands there, and a file would take its place") as caught:
+        ways[way]()
+
+    assert "/pipe" in str(caught.value)
+    assert "persist cat" in caught.value.hint
+    assert sorted(os.listdir(tmp_path)) == ["pipe", "source"]
+
+
+@pytest.mark.skipif(not stat.S_ISCHR(os.stat(os.devnull).st_mode), reason="no devices here")
+def test_a_device_is_not_replaced(store):
+    """Looked at only: a test that fails must not harm this machine."""
+    with pytest.raises(UnsupportedPersistenceOp, match="a device stands there"):
+        Staging(os.devnull.lstrip("/"), "dev/none", overwrite=True, fsync=False)
+
+
+def test_a_socket_is_not_replaced(store, monkeypatch, tmp_path, key):
+    """It is no file either."""
+    monkeypatch.chdir(tmp_path)  # the names of sockets are short
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("s")
+        with pytest.raises(UnsupportedPersistenceOp, match="a socket stands there"):
+            store.writer(key("s"))
+
+
+def test_a_link_to_a_pipe_is_not_replaced_either(store, key, tmp_path, pipe):
+    """``/dev/stdout`` is one."""
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(UnsupportedPersistenceOp, match="a pipe stands there"):
+        write(store, key("link"), b"new")
+
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_what_is_fetched_does_not_replace_a_pipe(pipe, tmp_path):
+    """Nor is there anything left of the attempt."""
+    persistence = FSSpecPersistence("memory://pipes")
+    persistence.write_bytes("k", b"1")
+    with pytest.raises(PersistenceError, match="a pipe stands there"):
+        persistence.get("k", str(pipe))
+
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 def test_a_folder_that_is_missing_is_made_once(store, key, monkeypatch):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from persistence_fsspec import FSSpecPersistence, InvalidNameError
-from persistence_fsspec.location import is_url, local, parse, tidy_key
+from persistence_fsspec.location import Location, is_url, local, parse, tidy_key
 
 
 @pytest.mark.parametrize(
@@ -49,11 +50,75 @@ def test_urls_are_taken_apart(url, root, key):
         "http://h/a%20b?sig=1",
         "zip://x::s3://b/a.zip",
         "simplecache::s3://b/x",
+        "simplecache::file:///tmp/x",
+        "simplecache::memory://a/x",
+        "simplecache::http://h/a%23b?sig=1",
+        "simplecache::zip://x::s3://b/a.zip",
+        "simplecache::hdfs:///raw/x",
+        "hdfs:///raw/x",
+        "hdfs://name:8020/raw/x",
+        "webhdfs:///raw/x",
+        "sftp:///raw//x",
+        "dav:////x",
+        "hdfs://",
     ],
 )
 def test_urls_come_back(url):
     """What was taken apart can be put together."""
     assert parse(url).url == url
+
+
+@pytest.mark.parametrize("protocol", ["hdfs", "arrow_hdfs", "webhdfs", "ftp", "sftp", "ssh", "smb", "webdav", "dav"])
+def test_the_first_folder_is_no_host(protocol):
+    """Where options name the host, its URLs keep their three slashes."""
+    assert Location(protocol, f"{protocol}://", "raw/x").url == f"{protocol}:///raw/x"
+
+
+@pytest.mark.parametrize(("protocol", "url"), [("s3", "s3://raw/x"), ("memory", "memory://raw/x"), ("http", "http://raw/x")])
+def test_other_roots_take_the_first_folder_of_a_key(protocol, url):
+    """A bucket, and the host that a ready filesystem for the web takes with each name, stand there."""
+    assert Location(protocol, f"{protocol}://", "raw/x").url == url
+
+
+def test_names_keep_their_place_without_a_host():
+    """Of a persistence, too, and what it hands out for a key is read as the same place again."""
+    place = FSSpecPersistence("hdfs:///raw")
+
+    assert place.url("x") == "hdfs:///raw/x"
+    assert parse(place.url("x")) == parse("hdfs:///raw").child("x")
+
+
+def test_a_plain_name_in_a_ready_filesystem_is_a_folder():
+    """Not the host, which the filesystem knows already; for the web it is one, as no filesystem knows it."""
+    hadoop = fsspec.filesystem("webhdfs", host="h", skip_instance_cache=True)
+    web = fsspec.filesystem("http", skip_instance_cache=True)
+
+    assert FSSpecPersistence("raw", filesystem=hadoop).url("x") == "webhdfs:///raw/x"
+    assert FSSpecPersistence("/raw", filesystem=hadoop).url("x") == "webhdfs:///raw/x"
+    assert FSSpecPersistence(filesystem=hadoop).url("raw/x") == "webhdfs:///raw/x"
+    assert FSSpecPersistence("h/raw", filesystem=web).url("x") == "http://h/raw/x"
+
+
+def test_listings_through_a_wrapper_hand_out_readable_names():
+    """A listed name, handed back, is the same object."""
+    persistence = FSSpecPersistence("memory://wrapped")
+    persistence.write_bytes("d/k", b"1")
+    names = list(persistence.listdir("simplecache::memory://wrapped/d"))
+
+    assert names == ["simplecache::memory://wrapped/d/k"]
+    assert [persistence.read_bytes(name) for name in names] == [b"1"]
+
+
+@pytest.mark.server("ftp")
+def test_a_server_that_options_name_is_read_by_what_it_lists(ftp_server):
+    """No folder of it is taken for the server."""
+    persistence = FSSpecPersistence("ftp:///raw", storage_options=ftp_server.storage_options)
+    persistence.write_bytes("d/k", b"1")
+    names = list(persistence.listdir("ftp:///raw/d"))
+
+    assert (ftp_server.files / "raw" / "d" / "k").read_bytes() == b"1"
+    assert names == ["ftp:///raw/d/k"] == [persistence.url("d/k")]
+    assert persistence.read_bytes(names[0]) == b"1"
 
 
 def test_a_password_is_never_printed():

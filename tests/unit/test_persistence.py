@@ -140,6 +140,22 @@ def test_a_ready_filesystem_is_wrapped():
     assert FSSpecPersistence(filesystem=fs).read_bytes("box/k") == b"1"
 
 
+def test_a_ready_filesystem_needs_no_configuration_file(tmp_path, monkeypatch):
+    """Nor do local paths beside it, so a broken file harms nobody there; who names a profile wants the file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "persistence.toml").write_text("no table [")
+    (tmp_path / "f").write_bytes(b"1")
+    fs = fsspec.filesystem("memory", skip_instance_cache=True)
+    persistence = FSSpecPersistence(filesystem=fs)
+    persistence.put(tmp_path / "f", "memory://ready/x")
+    persistence.get("memory://ready/x", tmp_path / "g")
+
+    assert (tmp_path / "g").read_bytes() == b"1"
+    for reads in (FSSpecPersistence("memory://ready"), FSSpecPersistence(filesystem=fs, profile="p")):
+        with pytest.raises(InvalidOptionError, match=r"persistence\.toml"):
+            reads.put(tmp_path / "f", "memory://ready/y")
+
+
 def test_an_asynchronous_filesystem_is_refused():
     """It would wait for a loop that nobody runs."""
     pytest.importorskip("aiohttp")

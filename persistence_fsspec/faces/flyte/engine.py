@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,8 +21,16 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.implementations.local import make_path_posix
 from fsspec.utils import isfilelike, stringify_path
 
-from persistence_fsspec.aio import AsyncPersistence
-from persistence_fsspec.errors import IsAFolderError, NotAFolderError, TransferError
+from persistence_fsspec.aio import AsyncPersistence, has_ended
+from persistence_fsspec.errors import (
+    IsAFolderError,
+    NotAFolderError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    PersistenceError,
+    TransferError,
+)
 from persistence_fsspec.faces import trees
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.layers.layer import Layer
@@ -29,10 +38,15 @@ from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import Store, Upload, Writer
 from persistence_fsspec.stores.dialects.base import content_type, of_type
 from persistence_fsspec.transfer.progress import CallbackProgress
-from persistence_fsspec.transfer.report import TransferReport
+from persistence_fsspec.transfer.report import FileOutcome, TransferReport
 
 _PACE: Final = frozenset({"batch_size", "chunksize", "chunk_size", "concurrency", "max_concurrency", "max_prefetch_size"})
 """What a caller of the driver may say about its pace. The engine finds its own, within the bounds of `Policy`."""
+
+_DOTS: Final = re.compile(r"(^|/)\.{1,2}(/|$)")
+
+_TOLD_AS_THEY_ARE: Final = (ObjectNotFoundError, PermissionDeniedError, ObjectExistsError, IsAFolderError, NotAFolderError)
+"""Errors of a `get` that mean the same to every caller."""
 
 
 class EngineTransfers:
@@ -55,13 +69,14 @@ class EngineTransfers:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.persistence_fsspec_driver = cls.__mro__[cls.__mro__.index(EngineTransfers) + 1]
+        if EngineTransfers in cls.__bases__:  # what is derived from one of ours is somebody's own, and its ways are its own
+            cls.persistence_fsspec_driver = cls.__mro__[cls.__mro__.index(EngineTransfers) + 1]
 
     # --- the engine ---
 
     @cached_property
     def _engine(self) -> AsyncPersistence:
-        return AsyncPersistence(FSSpecPersistence(filesystem=self))
+        return AsyncPersistence(_Together(filesystem=self))
 
     def _engine_for(self, metadata: Mapping[str, str] | None) -> AsyncPersistence:
         """One that keeps text with whatever it writes."""
@@ -82,7 +97,13 @@ class EngineTransfers:
         return self._engine_url(first) if isinstance(first, str) else str(first)
 
     def _engine_does(self, path: str, options: Mapping[str, Any]) -> bool:
-        """Whether the engine does all that a call asks for; old versions, and access points by their ARN, are the driver's."""
+        """Whether the engine does all that a call asks for.
+
+        The driver's are old versions, access points by their ARN, keys with ``.`` and ``..``, what classes derived from ours do
+        in ways of their own, and what comes when the interpreter is ending.
+        """
+        if has_ended() or "persistence_fsspec_driver" not in vars(type(self)) or _DOTS.search(str(path)):
+            return False
         bucket, key, version = self.split_path(path)  # type: ignore[attr-defined]
         named = "/".join(part for part in (bucket, key.rstrip("/")) if part)
         whole = not version and named == self._strip_protocol(path).strip("/")  # type: ignore[attr-defined]
@@ -104,7 +125,7 @@ class EngineTransfers:
         wanted = dict(options)
         callback, mode, metadata = wanted.pop("callback", None), wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
         kind = wanted.pop(self.persistence_fsspec_type, None)
-        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
+        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or _is_special(lpath):
             return await super()._put_file(lpath, rpath, *args, **options)  # type: ignore[misc]
         # What is there already is not new, were it the same.
         how: dict[str, Any] = {"overwrite": False, "compare": "never"} if mode == "create" else {}
@@ -120,9 +141,10 @@ class EngineTransfers:
     async def _get_file(self, rpath: str, lpath: Any, *args: Any, **options: Any) -> Any:
         wanted = dict(options)
         callback = wanted.pop("callback", None)
-        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or os.path.isdir(lpath):
+        if args or not self._engine_does(rpath, wanted) or isfilelike(lpath) or _is_special(lpath):
             return await super()._get_file(rpath, lpath, *args, **options)  # type: ignore[misc]
-        await self._engine.get(self._engine_url(rpath), _literal(lpath), progress=_counted(callback, lpath))
+        here = os.path.realpath(lpath) if os.path.islink(lpath) else lpath  # the link stays
+        await self._engine.get(self._engine_url(rpath), _literal(here), progress=_counted(callback, lpath))
         return None
 
     # --- many ---
@@ -140,7 +162,11 @@ class EngineTransfers:
         wanted = dict(options)
         mode, metadata = wanted.pop("mode", "overwrite"), wanted.pop("metadata", None)
         here = make_path_posix(lpath) if isinstance(lpath, str) else ""
-        ours = mode == "overwrite" and trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth)
+        literal = trees.is_pattern(here) and os.path.lexists(here)
+        if literal and isinstance(rpath, str) and not os.path.isdir(here):  # in lists, nothing is a pattern
+            lpath, rpath = [here], [trees.inside(here, rpath, exists=await self._isdir(rpath))]  # type: ignore[attr-defined]
+        whole = trees.is_whole(here, rpath, recursive=recursive, maxdepth=maxdepth, literal=literal)
+        ours = mode == "overwrite" and whole
         if not ours or not self._engine_does(rpath, wanted) or not os.path.isdir(here):
             how = {"recursive": recursive, "callback": callback, "batch_size": batch_size, "maxdepth": maxdepth}
             with translated("put", partial(self._engine_where, rpath)):
@@ -165,11 +191,35 @@ class EngineTransfers:
         maxdepth: Any = None,
         **options: Any,
     ) -> Any:
+        """What asking again as nobody cannot heal is no `OSError`: after those flytekit does so, and shows the second error."""
+        try:
+            with translated("get", where := self._engine_where(rpath)):
+                return await self._engine_get(rpath, lpath, recursive, callback, maxdepth, options)
+        except _TOLD_AS_THEY_ARE:
+            raise
+        except PersistenceError as exc:
+            if not isinstance(exc, OSError):
+                raise
+            failed = FileOutcome(source=where, target=str(lpath), status="failed", error=exc)
+            report = TransferReport(operation="get", source=where, target=str(lpath), files=(failed,))
+            raise TransferError(exc.message, operation=exc.operation, url=exc.url, hint=exc.hint, report=report) from exc
+
+    async def _engine_get(
+        self,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool,  # noqa: FBT001 - as above
+        callback: Any,
+        maxdepth: Any,
+        options: dict[str, Any],
+    ) -> Any:
         here = stringify_path(lpath)
-        ours = trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth)
+        literal = trees.is_pattern(rpath) and await self._exists(rpath)
+        if literal and not recursive and isinstance(here, str) and not await self._isdir(rpath):  # type: ignore[attr-defined]
+            rpath, lpath = [rpath], [trees.inside(rpath, here, exists=os.path.isdir(here))]  # in lists, nothing is a pattern
+        ours = trees.is_whole(rpath, here, recursive=recursive, maxdepth=maxdepth, literal=literal)
         if not ours or not self._engine_does(rpath, options):
-            with translated("get", partial(self._engine_where, rpath)):
-                return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
+            return await super()._get(rpath, lpath, recursive=recursive, callback=callback, maxdepth=maxdepth, **options)  # type: ignore[misc]
         here = make_path_posix(here)
         here = trees.inside(rpath, here, exists=os.path.isdir(here))
         try:
@@ -207,6 +257,11 @@ def _literal(path: Any) -> Path:
     return Path(os.path.abspath(path))
 
 
+def _is_special(path: Any) -> bool:
+    """Whether something is there, and is no file: a folder, a device, a pipe, a link to nowhere. Nothing is moved in its place."""
+    return os.path.lexists(path) and not os.path.isfile(path)
+
+
 # --- an object and a folder of one name ---
 
 
@@ -231,7 +286,13 @@ def _above(url: str) -> Iterator[str]:
 # --- what goes along ---
 
 
-class _Labelling(FSSpecPersistence):
+class _Together(FSSpecPersistence):
+    """Several processes of one task may store or fetch the same at once, and did so before."""
+
+    _exclusive = False
+
+
+class _Labelling(_Together):
     """Keeps text with each object it writes."""
 
     def __init__(self, metadata: Mapping[str, str], **options: Any) -> None:

@@ -6,34 +6,46 @@ So it is given ones that know it, and move files with our promises.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Final
 
 from fsspec.registry import known_implementations, registry
 
+from persistence_fsspec.faces.flyte import logins
+from persistence_fsspec.faces.flyte.wrapping import Wrapped
 from persistence_fsspec.faces.fsspec import PersistFileSystem
-from persistence_fsspec.location import parse
+from persistence_fsspec.location import Location, parse
 from persistence_fsspec.overrides import Override, chosen, dotted
 from persistence_fsspec.persistence import FSSpecPersistence
 
 _PROTOCOLS: Final = ("ftp", "sftp", "ssh", "smb", "webdav", "dav", "hdfs", "webhdfs")
+_PACKAGES: Final = frozenset({"fsspec", "hdfs_native", "pyarrow", "sshfs", "webdav4"})
+"""Whose drivers for these we know. A class of another package is somebody's own: they chose it."""
 
 
 class HostedFileSystem(PersistFileSystem):
     """One host's files, by paths as fsspec's drivers of such protocols have them: ``/folder/file``.
 
     Args:
-        url: Anything on that host; may hold a user and a password.
+        url: Anything on that host; may hold a user and a password. Without a password, the one that the prefix of raw
+            outputs brought for the same user and host is taken, see `logins`.
         options: fsspec's own.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
-        place = parse(url)
-        login, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
-        self._root = str(place.with_key("")).rstrip("/")
-        host = self._root.partition("://")[2].rpartition("@")[2]
-        super().__init__(adapter=FSSpecPersistence(f"{place.protocol}://{login}{at}{host}/"), **options)
+        place = logins.completed(parse(url))
+        self._root = place.root
+        super().__init__(adapter=FSSpecPersistence(_with_password(place)), **options)
         self.protocol = (place.protocol,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.unstrip_protocol('')!r})"
+
+    __str__ = __repr__
+
+    def _check_portable(self) -> None:
+        self.adapter.__getstate__()
+        super()._check_portable()
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -53,6 +65,13 @@ class HostedFileSystem(PersistFileSystem):
         return f"{self._root}{self._strip_protocol(name) or '/'}"
 
 
+def _with_password(place: Location) -> str:
+    """The URL of a host, for somebody who is to ask it: without a name, ``hdfs:///`` is the host of its configuration."""
+    protocol, _, authority = place.root.partition("://")
+    host = authority.rpartition("@")[2]
+    return f"{protocol}://{place.userinfo}@{host}/" if place.userinfo else f"{place.root}/"
+
+
 def override(framework: str) -> Iterator[Override]:
     """Let flytekit's ``FileAccessProvider`` give out `HostedFileSystem` for the protocols that need it.
 
@@ -61,29 +80,26 @@ def override(framework: str) -> Iterator[Override]:
     """
     from flytekit.core.data_persistence import FileAccessProvider
 
-    protocols = frozenset(chosen(_PROTOCOLS))
-    if not protocols:
+    drivers = {protocol: _driver(protocol) for protocol in sorted(chosen(_PROTOCOLS))}
+    drivers = {protocol: driver for protocol, driver in drivers.items() if driver.partition(".")[0] in _PACKAGES}
+    if not drivers:
         return
-    before = {name: getattr(FileAccessProvider, name) for name in ("__init__", "get_filesystem", "get_filesystem_for_path")}
-    after = {
-        "__init__": _knowing_its_prefix(before["__init__"]),
-        "get_filesystem": _hosting(before["get_filesystem"], protocols),
-        # Up to 1.13 that one does not hand the path on.
-        "get_filesystem_for_path": _hosting_paths(before["get_filesystem_for_path"], protocols),
-    }
-    for name, method in after.items():
-        setattr(FileAccessProvider, name, method)
+    protocols = frozenset(drivers)
+    wrapped = Wrapped(
+        FileAccessProvider,
+        {
+            "__init__": partial(_knowing_its_prefix, protocols),
+            "get_filesystem": partial(_hosting, protocols),
+            # Up to 1.13 that one does not hand the path on.
+            "get_filesystem_for_path": partial(_hosting_paths, protocols),
+        },
+    )
     ours = dotted(HostedFileSystem)
 
-    def restore() -> None:
-        for name, method in before.items():
-            setattr(FileAccessProvider, name, method)
-
     def look(driver: str) -> str:
-        return ours if FileAccessProvider.get_filesystem is after["get_filesystem"] else driver
+        return ours if wrapped.on else driver
 
-    for protocol in sorted(protocols):
-        driver = dotted(registry.get(protocol) or known_implementations.get(protocol, {}).get("class", ""))
+    for protocol, driver in drivers.items():
         yield Override(
             framework=framework,
             protocol=protocol,
@@ -91,21 +107,29 @@ def override(framework: str) -> Iterator[Override]:
             ours=ours,
             why="flytekit asks for that one without the host of the URL",
             look=partial(look, driver),
-            restore=restore,
+            restore=wrapped.restore,
         )
 
 
-def _knowing_its_prefix(original: Callable[..., None]) -> Callable[..., None]:
-    @wraps(original)
-    def init(self: Any, local_sandbox_dir: Any, raw_output_prefix: str, *args: Any, **options: Any) -> None:
+def _driver(protocol: str) -> str:
+    """The dotted name of the class that fsspec has for a protocol; empty where it has none."""
+    return dotted(registry.get(protocol) or known_implementations.get(protocol, {}).get("class", ""))
+
+
+def _knowing_its_prefix(protocols: frozenset[str], original: Callable[..., None]) -> Callable[..., None]:
+    def init(self: Any, local_sandbox_dir: Any, raw_output_prefix: Any, *args: Any, **options: Any) -> None:
+        if str(raw_output_prefix).partition("://")[0] in protocols:
+            place = parse(str(raw_output_prefix))
+            if place.userinfo:
+                logins.remember(place)
+                raw_output_prefix = place.url  # no name that it makes of that holds the password
         self._raw_output_prefix = str(raw_output_prefix)  # of which it makes a filesystem, before it keeps it
         original(self, local_sandbox_dir, raw_output_prefix, *args, **options)
 
     return init
 
 
-def _hosting(original: Callable[..., Any], protocols: frozenset[str]) -> Callable[..., Any]:
-    @wraps(original)
+def _hosting(protocols: frozenset[str], original: Callable[..., Any]) -> Callable[..., Any]:
     def get_filesystem(self: Any, protocol: str | None = None, *args: Any, **options: Any) -> Any:
         url = options.get("path") or self._raw_output_prefix
         if protocol not in protocols:
@@ -119,8 +143,7 @@ def _hosting(original: Callable[..., Any], protocols: frozenset[str]) -> Callabl
     return get_filesystem
 
 
-def _hosting_paths(original: Callable[..., Any], protocols: frozenset[str]) -> Callable[..., Any]:
-    @wraps(original)
+def _hosting_paths(protocols: frozenset[str], original: Callable[..., Any]) -> Callable[..., Any]:
     def get_filesystem_for_path(self: Any, path: str = "", *args: Any, **options: Any) -> Any:
         if path.partition("://")[0] in protocols:
             return _filesystem(path, options)

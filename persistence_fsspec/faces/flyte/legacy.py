@@ -74,6 +74,8 @@ class FlytePersistence(FSSpecPersistence):
         'memory://raw/0af3/model.bin'
     """
 
+    _exclusive = False  # several processes of one task may store or fetch the same at once
+
     def __init__(self, default_prefix: str | None = None, data_config: Any = None, **more: Any) -> None:
         super().__init__(default_prefix or "/", **more)
         self._default_prefix = self._default_prefix if default_prefix else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import Any
 
+from persistence_fsspec.faces.flyte.wrapping import Wrapped
 from persistence_fsspec.overrides import Override, chosen, dotted
 
 
@@ -25,8 +25,7 @@ def override(framework: str) -> Iterator[Override]:
     if os.name == "nt" or not chosen(("file",)):
         return  # on Windows, flytekit says that it does not take such a prefix
     before: Any = FileAccessProvider.__init__
-    after = _with_path(before)
-    FileAccessProvider.__init__ = after
+    wrapped = Wrapped(FileAccessProvider, {"__init__": _with_path})
 
     yield Override(
         framework=framework,
@@ -34,13 +33,12 @@ def override(framework: str) -> Iterator[Override]:
         before=dotted(before),
         ours=dotted(_with_path),
         why="what flytekit writes below file:// is found again",
-        look=lambda: dotted(_with_path if FileAccessProvider.__init__ is after else FileAccessProvider.__init__),
-        restore=lambda: setattr(FileAccessProvider, "__init__", before),
+        look=lambda: dotted(_with_path if wrapped.on else before),
+        restore=wrapped.restore,
     )
 
 
 def _with_path(original: Callable[..., None]) -> Callable[..., None]:
-    @wraps(original)
     def init(self: Any, local_sandbox_dir: Any, raw_output_prefix: Any, *args: Any, **options: Any) -> None:
         original(self, local_sandbox_dir, str(raw_output_prefix).removeprefix("file://"), *args, **options)
 

@@ -8,12 +8,20 @@ from typing import Any
 import s3fs
 
 from persistence_fsspec.faces.flyte.engine import EngineTransfers
+from persistence_fsspec.sensitive import arguments
 
 
 class S3FileSystem(EngineTransfers, s3fs.S3FileSystem):  # type: ignore[misc]  # it has no types
     """As ``s3fs.S3FileSystem``; see `EngineTransfers`."""
 
     persistence_fsspec_type = "ContentType"
+
+    def _engine_does(self, path: str, options: Mapping[str, Any]) -> bool:
+        """Not for an instance that was changed after it was made: the engine has another one, made as this one was."""
+        made = arguments(self)
+        payer = {"RequestPayer": "requester"} if made.get("requester_pays") else {}
+        as_made = self.s3_additional_kwargs == (made.get("s3_additional_kwargs") or {}) and self.req_kw == payer
+        return as_made and super()._engine_does(path, options)
 
     @staticmethod
     def _engine_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG004 - the interface's

@@ -52,6 +52,15 @@ def own():
         pass
 
     fsspec.register_implementation("s3", Own, clobber=True)
+    fsspec.register_implementation("sftp", type("Own", (fsspec.AbstractFileSystem,), {"protocol": "sftp"}), clobber=True)
+
+
+def hosts():
+    """Nothing; tells what flytekit makes for hosts."""
+
+
+def wrapped():
+    """Nothing; somebody wraps methods when ours are there."""
 
 
 class Listening(logging.Handler):
@@ -69,7 +78,7 @@ def main():
     import flytekit  # noqa: F401 - which loads our entry point
 
     modules = {name: type(module).__name__ for name, module in sys.modules.items() if "." not in name}
-    found = {"modules": modules, "told": list(TOLD), "now": now(), **(steps() if not sys.argv[1:] else {}), **undone()}
+    found = {"modules": modules, "told": list(TOLD), "now": now(), **steps_of(sys.argv[1:]), **undone()}
     sys.stdout.write(json.dumps(found) + "\n")
 
 
@@ -98,6 +107,81 @@ def now():
         "registering": [where(structured.register_pandas_handlers), where(structured.register_arrow_handlers)],
         "handlers": sorted(handlers),
     }
+
+
+def steps_of(names):
+    if not names:
+        return steps()
+    if "wrapped" in names:
+        return {"wrapped": wrapping()}
+    return (
+        {"hosts": {protocol: made_for(f"{protocol}://host/x") for protocol in ("ftp", "sftp")}}
+        if {"own", "hosts"} & {*names}
+        else {}
+    )
+
+
+def made_for(url):
+    """The class of what flytekit makes for it; without us, for most hosts nothing."""
+    from flytekit.core.data_persistence import FileAccessProvider
+
+    try:
+        return type(FileAccessProvider("/tmp", "/tmp/raw").get_filesystem_for_path(url)).__name__  # noqa: S108 - nothing is written
+    except Exception as exc:
+        return str(exc)
+
+
+def wrapping():
+    """Somebody wraps two methods of three when ours are there; we go, and come, and go."""
+    from functools import wraps
+
+    from flytekit.core.data_persistence import FileAccessProvider as Access
+
+    from persistence_fsspec import overrides
+    from persistence_fsspec.faces.flyte import install, uninstall
+
+    asked = []
+    uninstall()
+    before = {name: getattr(Access, name) for name in ("__init__", "get_filesystem", "get_filesystem_for_path")}
+    install()
+
+    def theirs(name, method):
+        @wraps(method)
+        def asking(*args, **options):
+            asked.append(name)
+            return method(*args, **options)
+
+        return asking
+
+    for name in ("__init__", "get_filesystem"):
+        setattr(Access, name, theirs(name, getattr(Access, name)))
+    records = [one for one in overrides.active() if one.protocol in {"file", "sftp", "ftp"}]
+
+    def look():
+        asked.clear()
+        prefix = Access("/tmp", "file:///data").raw_output_prefix  # noqa: S108 - nothing is written
+        host = made_for("sftp://host/x")
+        still = [name for name, method in before.items() if getattr(Access, name) is method]
+        return {"prefix": prefix, "host": host, "asked": "__init__" in asked, "still": still}
+
+    found = {"ours": look()}
+    uninstall()
+    found["told"] = sorted({one.as_dict()["active"] for one in records})
+    found["uninstalled"] = look()
+    install()
+    found["installed again"] = look()
+    uninstall()
+    found["uninstalled again"], found["depths"] = look(), []
+    for _ in range(4):
+        install()
+        uninstall()
+        found["depths"].append([depth(getattr(Access, name)) for name in before])
+    return found
+
+
+def depth(method):
+    """How many wrappers there are around it."""
+    return 1 + depth(method.__wrapped__) if hasattr(method, "__wrapped__") else 0
 
 
 def dotted(cls):

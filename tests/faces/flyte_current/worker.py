@@ -5,6 +5,7 @@ A question is JSON: the name of a function below, its arguments, and variables o
 
 import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pyarrow
 import tasks  # beside this program
 from flyteidl.core import literals_pb2
@@ -21,7 +23,9 @@ from flytekit.configuration import DataConfig, S3Config
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.data_persistence import FileAccessProvider
 from flytekit.core.type_engine import TypeEngine
+from flytekit.loggers import logger
 from flytekit.models.literals import LiteralMap
+from flytekit.types.directory import FlyteDirectory
 from flytekit.types.file import FlyteFile
 from flytekit.types.structured import StructuredDataset
 
@@ -100,9 +104,13 @@ def round_trips(prefix):
 
 def uri():
     """Under which name a file would be found by others."""
-    kind = TypeEngine.to_literal_type(FlyteFile)
-    context = FlyteContextManager.current_context()
-    return TypeEngine.to_literal(context, FlyteFile(__file__), FlyteFile, kind).scalar.blob.uri
+    return literal(FlyteFile(__file__)).scalar.blob.uri
+
+
+def literal(value):
+    """What others are told of it, once it is stored."""
+    kind = TypeEngine.to_literal_type(type(value))
+    return TypeEngine.to_literal(FlyteContextManager.current_context(), value, type(value), kind)
 
 
 def raw_data(access):
@@ -120,6 +128,50 @@ def raw_data(access):
         access.get_data(name, str(folder / kind / "back"))
         found[kind] = (folder / kind / "back").read_text()
     return found
+
+
+def written(prefix):
+    """Names, texts of errors and the log of one stay; and whether the names lead back."""
+    here = scratch(**{"a.txt": "words"})
+    with raw_outputs(prefix) as access, logged() as lines:
+        file, folder = literal(FlyteFile(str(here / "a.txt"))), literal(FlyteDirectory(str(here)))
+        frame = literal(pd.DataFrame({"n": range(ROWS)}))
+        names = {
+            "prefix": access.raw_output_prefix,
+            "file": file.scalar.blob.uri,
+            "folder": folder.scalar.blob.uri,
+            "frame": frame.scalar.structured_dataset.uri,
+            "raw": access.put_raw_data(b"words"),
+            "new": FlyteFile.new_remote_file().path,
+            "next": access.get_random_remote_directory(),
+            "file system": f"{access.raw_output_fs} {access.raw_output_fs!r}",
+        }
+        context = FlyteContextManager.current_context()
+        found = [
+            Path(TypeEngine.to_python_value(context, file, FlyteFile)).read_text(),
+            Path(TypeEngine.to_python_value(context, folder, FlyteDirectory), "a.txt").read_text(),
+            access.get_filesystem_for_path(names["raw"]).cat_file(names["raw"]).decode(),
+            int(TypeEngine.to_python_value(context, frame, pd.DataFrame)["n"].sum()),
+        ]
+        errors = [
+            told(lambda: access.get_data(f"{names['next']}/nothing", str(here / "nothing"))),
+            told(lambda: access.put_data(str(here / "nothing"), names["next"])),
+        ]
+    return {"names": names, "found": found, "errors": errors, "log": lines}
+
+
+@contextmanager
+def logged():
+    """All that flytekit says of what it does."""
+    lines, handler, level = [], logging.Handler(), logger.level
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield lines
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
 
 
 def executed(prefix, alone):
