@@ -25,8 +25,7 @@ class Event:
     Attributes:
         name: What, for machines: ``retry``, ``gave_up``, ``timeout``, ``throttled``, ``credentials_renewed``,
             ``driver_replaced``, ``transfer_started``, ``transfer_finished``, ``file_failed``, ``write_discarded``,
-            ``journal_unavailable``, ``journal_begun_anew``, ``spilling_failed``, ``anonymous``, ``override_skipped``,
-            ``override_unknown``.
+            ``journal_unavailable``, ``journal_begun_anew``, ``spilling_failed``, ``anonymous``, ``override_skipped``.
         message: What, for people; without secrets.
         level: As in `logging`.
         fields: What else is known: ``operation``, ``url``, ``attempt``, ``wait_seconds``, ``error`` ...

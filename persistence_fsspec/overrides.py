@@ -7,15 +7,13 @@ call of a face's ``install()``.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fsspec.registry import available_protocols
+from fsspec.registry import available_protocols, registry
 
-from persistence_fsspec.events import emit
 from persistence_fsspec.location import ALIASES
 from persistence_fsspec.spelling import did_you_mean
 
@@ -65,7 +63,6 @@ class Override:
 
 
 _active: list[Override] = []
-_told: set[str] = set()
 
 
 def note(override: Override) -> None:
@@ -93,7 +90,7 @@ def undo(framework: str) -> None:
 def chosen(protocols: Iterable[str]) -> list[str]:
     """Those that the environment allows to be overridden; a protocol stands for its other names as well.
 
-    A name that no driver has is told in the log, and chooses nothing.
+    A name that no driver has chooses nothing; `unknown` tells of it.
 
     Args:
         protocols: Without ``://``.
@@ -103,14 +100,20 @@ def chosen(protocols: Iterable[str]) -> list[str]:
         return list(protocols)
     if said in _NONE:
         return []
-    names = {name.strip().removesuffix("://") for name in said.split(",") if name.strip()}
-    known = {*available_protocols(), *(protocols := list(protocols))}
-    for name in sorted(names - known - _told):
-        _told.add(name)
-        advice = did_you_mean(name, known)
-        emit("override_unknown", f"{VARIABLE}: there is no protocol {name!r}. {advice}".rstrip(), level=logging.WARNING)
-    wanted = {ALIASES.get(name, name) for name in names & known}
+    wanted = {ALIASES.get(name, name) for name in _names(said)}
     return [one for one in protocols if ALIASES.get(one, one) in wanted]
+
+
+def unknown() -> list[str]:
+    """A sentence for each name in the environment that is no protocol, with the one that may have been meant."""
+    said = _said()
+    if said in _ALL | _NONE:
+        return []
+    known = {*available_protocols(), *registry, *ALIASES}
+    return [
+        f"{VARIABLE}: there is no protocol {name!r}. {did_you_mean(name, known)}".rstrip()
+        for name in sorted(_names(said) - known)
+    ]
 
 
 def is_off() -> bool:
@@ -120,6 +123,10 @@ def is_off() -> bool:
 
 def _said() -> str:
     return os.environ.get(VARIABLE, "").strip().lower()
+
+
+def _names(said: str) -> set[str]:
+    return {name.strip().removesuffix("://") for name in said.split(",") if name.strip()}
 
 
 def dotted(thing: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -24,6 +24,9 @@ Examples:
   PERSISTENCE_FSSPEC_OVERRIDE=s3,gs persist overrides                     what it would be
 
 It imports each framework as a program of yours would, in this environment."""
+
+_MOST_PROTOCOLS: Final = 8
+"""So many are named in one line of the table; ``--json`` names all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def overrides(as_json: AsJson = False, verbose: Verbose = 0) -> None:
         if wants_json(as_json):
             output.as_json(_as_dict(found))
             return
+        for problem in records.unknown():
+            output.write(problem)
         for framework in found:
             output.write(framework.state)
             if framework.overrides:
@@ -84,6 +89,7 @@ def _as_dict(found: Iterable[_Framework]) -> dict[str, Any]:
     return {
         "frameworks": [{"name": one.name, "version": one.version, "problem": one.problem} for one in found],
         "overrides": [override.as_dict() for one in found for override in one.overrides],
+        "problems": records.unknown(),
     }
 
 
@@ -94,4 +100,9 @@ def _rows(overridden: Iterable[Override]) -> Iterable[tuple[str, str, str, str]]
         why = one.why if one.now == one.ours else "somebody else has replaced ours"
         same.setdefault((one.now, one.before, why), []).append(one.protocol)
     for (now, before, why), protocols in same.items():
-        yield " ".join(filter(None, protocols)) or "-", now, before or "-", why
+        yield _shortened([protocol for protocol in protocols if protocol]) or "-", now, before or "-", why
+
+
+def _shortened(protocols: Sequence[str]) -> str:
+    more = len(protocols) - _MOST_PROTOCOLS
+    return " ".join([*protocols[:_MOST_PROTOCOLS], *([f"and {more} more"] if more > 0 else [])])

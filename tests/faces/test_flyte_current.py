@@ -33,7 +33,7 @@ REQUIREMENTS = (
     "pandas==2.3.3; python_version < '3.11'",
     "pyarrow==26.0.1; python_version >= '3.11'",
     "pyarrow==21.0.0; python_version < '3.11'",
-    "typer==0.29.2",
+    "typer==0.29.1",
 )
 NAMES = {
     "a[1].txt": "brackets",

@@ -26,7 +26,7 @@ from persistence_fsspec import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.events import on_event
-from persistence_fsspec.faces.flyte import legacy
+from persistence_fsspec.faces.flyte import legacy, logins
 from persistence_fsspec.faces.flyte.legacy import FlytePersistence
 from persistence_fsspec.overrides import VARIABLE
 from tests.servers.faults_http import Answer, HttpFaults
@@ -324,7 +324,7 @@ def test_secrets_are_not_pickled():
 @pytest.mark.server("ftp")
 def test_a_password_in_the_prefix_stays_here(ftp_server, tmp_path, monkeypatch):
     """The names that are handed out lack it, and work in this process nevertheless."""
-    monkeypatch.setattr(legacy, "_logins", {})
+    monkeypatch.setattr(logins, "_known", {})
     (tmp_path / "a").write_text("words")
     login, place = "{username}:{password}".format(**ftp_server.storage_options), ftp_server.url.removeprefix("ftp://")
     name = FlytePersistence(default_prefix=f"ftp://{login}@{place}/raw").construct_path(False, True, uuid.uuid4().hex)

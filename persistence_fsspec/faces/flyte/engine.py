@@ -32,9 +32,9 @@ from persistence_fsspec.errors import (
     TransferError,
 )
 from persistence_fsspec.faces import trees
+from persistence_fsspec.faces.flyte.together import TogetherPersistence
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.layers.layer import Layer
-from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import Store, Upload, Writer
 from persistence_fsspec.stores.dialects.base import content_type, of_type
 from persistence_fsspec.transfer.progress import CallbackProgress
@@ -76,7 +76,7 @@ class EngineTransfers:
 
     @cached_property
     def _engine(self) -> AsyncPersistence:
-        return AsyncPersistence(_Together(filesystem=self))
+        return AsyncPersistence(TogetherPersistence(filesystem=self))
 
     def _engine_for(self, metadata: Mapping[str, str] | None) -> AsyncPersistence:
         """One that keeps text with whatever it writes."""
@@ -286,13 +286,7 @@ def _above(url: str) -> Iterator[str]:
 # --- what goes along ---
 
 
-class _Together(FSSpecPersistence):
-    """Several processes of one task may store or fetch the same at once, and did so before."""
-
-    _exclusive = False
-
-
-class _Labelling(_Together):
+class _Labelling(TogetherPersistence):
     """Keeps text with each object it writes."""
 
     def __init__(self, metadata: Mapping[str, str], **options: Any) -> None:

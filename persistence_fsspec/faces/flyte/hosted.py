@@ -12,11 +12,11 @@ from typing import Any, Final
 from fsspec.registry import known_implementations, registry
 
 from persistence_fsspec.faces.flyte import logins
+from persistence_fsspec.faces.flyte.together import TogetherPersistence
 from persistence_fsspec.faces.flyte.wrapping import Wrapped
 from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.location import Location, parse
 from persistence_fsspec.overrides import Override, chosen, dotted
-from persistence_fsspec.persistence import FSSpecPersistence
 
 _PROTOCOLS: Final = ("ftp", "sftp", "ssh", "smb", "webdav", "dav", "hdfs", "webhdfs")
 _PACKAGES: Final = frozenset({"fsspec", "hdfs_native", "pyarrow", "sshfs", "webdav4"})
@@ -35,7 +35,7 @@ class HostedFileSystem(PersistFileSystem):
     def __init__(self, url: str, **options: Any) -> None:
         place = logins.completed(parse(url))
         self._root = place.root
-        super().__init__(adapter=FSSpecPersistence(_with_password(place)), **options)
+        super().__init__(adapter=TogetherPersistence(_with_password(place)), **options)
         self.protocol = (place.protocol,)
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ from persistence_fsspec.addresses import Address, Place
 from persistence_fsspec.config import canonical, sharing
 from persistence_fsspec.errors import NotAFolderError, PermissionDeniedError, PersistenceError
 from persistence_fsspec.events import emit
-from persistence_fsspec.faces.flyte import frames_legacy
+from persistence_fsspec.faces.flyte import frames_legacy, logins
 from persistence_fsspec.location import is_url, local_path, parse
 from persistence_fsspec.overrides import Override, chosen, dotted
 from persistence_fsspec.persistence import FSSpecPersistence
@@ -52,10 +52,6 @@ _WRITTEN_BY_THEIRS: Final = frozenset({"http://", "https://"})
 # flytekit sends code and inputs to signed URLs, each of which takes one PUT; a web server is no store that we could write to.
 _replaced: dict[str, Any] = {}
 
-_logins: dict[str, str] = {}
-# Roots to the logins that default prefixes brought. The names that flytekit gets for them, and writes into its database,
-# carry no password; the instances that read and write those names are made without the prefix.
-
 
 class FlytePersistence(FSSpecPersistence):
     """`FSSpecPersistence` with the constructor and the habits that flytekit up to 1.4 expects.
@@ -82,7 +78,7 @@ class FlytePersistence(FSSpecPersistence):
         self._own_policy = more.get("policy") is not None
         self._data_config, self._as_nobody = data_config, False
         if self._prefix.userinfo:
-            _logins[self._prefix.root] = self._prefix.userinfo
+            logins.remember(self._prefix)
 
     def __getstate__(self) -> dict[str, Any]:
         said = _options_of(self._data_config)
@@ -161,8 +157,8 @@ class FlytePersistence(FSSpecPersistence):
         twin, location = copy(self), parse(url)
         if not self._own_policy and sharing(location.protocol) == "s3":
             twin._policy = _policy(self._policy, self._configuration())
-        if not location.userinfo and location.root in _logins:
-            twin._prefix = replace(location, userinfo=_logins[location.root])
+        if not location.userinfo and (known := logins.completed(location)).userinfo:
+            twin._prefix = known
         return twin
 
     def options_for(self, url: str) -> Mapping[str, Any]:
