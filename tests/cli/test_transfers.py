@@ -239,7 +239,7 @@ def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path):
     assert (code, out) == (130, b""), err
     assert "The same command goes on where it was" in err
     assert err.count("\n") == 1
-    assert 20 <= len(there) < 3000
+    assert 19 <= len(there) < 3000  # of the twenty that were seen, one may have had its partial name
     assert all((tmp_path / "e" / name).stat().st_size == 2000 for name in there)
     again = subprocess.run([*command, "--json"], capture_output=True, cwd=tmp_path, check=True)
     assert f'"skipped": {len(there)},'.encode() in again.stdout
