@@ -127,8 +127,3 @@ def _said() -> str:
 
 def _names(said: str) -> set[str]:
     return {name.strip().removesuffix("://") for name in said.split(",") if name.strip()}
-
-
-def dotted(thing: Any) -> str:
-    """The name under which a class or function is found; a string is one already."""
-    return thing if isinstance(thing, str) else f"{thing.__module__}.{thing.__qualname__}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any, ClassVar, Final
 
 from fsspec.registry import available_protocols
 
+from persistence_fsspec.dotted import dotted, load
 from persistence_fsspec.errors import UnknownProtocolError, UnsupportedPersistenceOp
 
 _DEFAULT: Final = "persistence_fsspec.persistence.FSSpecPersistence"
@@ -83,10 +83,10 @@ class DataPersistencePlugins:
         """
         name = _bare(protocol)
         present = cls._plugins.get(name)
-        if present is not None and _dotted(present) == _dotted(plugin):
+        if present is not None and dotted(present) == dotted(plugin):
             return
         if present is not None and not force:
-            raise TypeError(f"{name}:// is served by {_dotted(present)}; pass force=True to replace it by {_dotted(plugin)}")
+            raise TypeError(f"{name}:// is served by {dotted(present)}; pass force=True to replace it by {dotted(plugin)}")
         cls._plugins[name] = plugin
 
     @classmethod
@@ -121,7 +121,8 @@ class DataPersistencePlugins:
                 f"no persistence class and no driver is known for {protocol}://",
                 hint="Register one with DataPersistencePlugins.register_plugin, or install its driver.",
             )
-        return _load(found or _DEFAULT)
+        cls_found: type[Any] = load(found or _DEFAULT)
+        return cls_found
 
     @classmethod
     def is_supported_protocol(cls, protocol: str) -> bool:
@@ -136,15 +137,3 @@ class DataPersistencePlugins:
 
 def _bare(protocol: str) -> str:
     return "file" if protocol == "/" else protocol.removesuffix("://").lower()
-
-
-def _dotted(plugin: type[Any] | str) -> str:
-    return plugin if isinstance(plugin, str) else f"{plugin.__module__}.{plugin.__qualname__}"
-
-
-def _load(plugin: type[Any] | str) -> type[Any]:
-    if not isinstance(plugin, str):
-        return plugin
-    module, _, name = plugin.rpartition(".")
-    found: type[Any] = getattr(import_module(module), name)
-    return found

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from fsspec.registry import available_protocols, known_implementations, register_implementation, registry
 
+from persistence_fsspec.dotted import dotted, load
 from persistence_fsspec.faces.flyte import frames, hosted, local
-from persistence_fsspec.overrides import Override, chosen, dotted
+from persistence_fsspec.overrides import Override, chosen
 
 _HERE: Final = __name__.rpartition(".")[0]
 _CLASSES: Final = {
@@ -47,7 +48,7 @@ def _register(framework: str, protocol: str) -> Iterator[Override]:
     if loaded is None:
         register_implementation(protocol, ours, clobber=True, errtxt=known.get("err"))
     else:
-        register_implementation(protocol, _imported(ours), clobber=True)
+        register_implementation(protocol, load(ours), clobber=True)
     yield Override(
         framework=framework,
         protocol=protocol,
@@ -67,13 +68,6 @@ def _restoring(protocol: str, known: dict[str, Any], loaded: type | None) -> Cal
     def restore() -> None:
         known_implementations[protocol] = known
         if protocol in registry:  # ours, loaded since
-            register_implementation(protocol, loaded or _imported(known["class"]), clobber=True)
+            register_implementation(protocol, loaded or load(known["class"]), clobber=True)
 
     return restore
-
-
-def _imported(name: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415 - for who has loaded a driver before us
-
-    module, _, cls = name.rpartition(".")
-    return getattr(import_module(module), cls)

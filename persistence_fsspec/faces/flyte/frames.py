@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Final
 
+from persistence_fsspec.dotted import dotted
 from persistence_fsspec.faces.flyte.hosted import HostedFileSystem
-from persistence_fsspec.overrides import Override, dotted
+from persistence_fsspec.overrides import Override
 
 _STRUCTURED: Final = "flytekit.types.structured"
 _THEIRS: Final = f"{_STRUCTURED}.basic_dfs"

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from fsspec.registry import known_implementations, registry
 
+from persistence_fsspec.dotted import dotted
 from persistence_fsspec.faces.flyte import logins
 from persistence_fsspec.faces.flyte.together import TogetherPersistence
 from persistence_fsspec.faces.flyte.wrapping import Wrapped
 from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.location import Location, parse
-from persistence_fsspec.overrides import Override, chosen, dotted
+from persistence_fsspec.overrides import Override, chosen
 
 _PROTOCOLS: Final = ("ftp", "sftp", "ssh", "smb", "webdav", "dav", "hdfs", "webhdfs")
 _PACKAGES: Final = frozenset({"fsspec", "hdfs_native", "pyarrow", "sshfs", "webdav4"})

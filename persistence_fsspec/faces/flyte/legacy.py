@@ -19,11 +19,12 @@ from fsspec.registry import available_protocols, known_implementations, registry
 
 from persistence_fsspec.addresses import Address, Place
 from persistence_fsspec.config import canonical, sharing
+from persistence_fsspec.dotted import dotted
 from persistence_fsspec.errors import NotAFolderError, PermissionDeniedError, PersistenceError
 from persistence_fsspec.events import emit
 from persistence_fsspec.faces.flyte import frames_legacy, logins
 from persistence_fsspec.location import is_url, local_path, parse
-from persistence_fsspec.overrides import Override, chosen, dotted
+from persistence_fsspec.overrides import Override, chosen
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.registry import DataPersistencePlugins

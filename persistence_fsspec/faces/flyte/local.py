@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from persistence_fsspec.dotted import dotted
 from persistence_fsspec.faces.flyte.wrapping import Wrapped
-from persistence_fsspec.overrides import Override, chosen, dotted
+from persistence_fsspec.overrides import Override, chosen
 
 
 def override(framework: str) -> Iterator[Override]:
