@@ -294,6 +294,8 @@ class AsyncPersistence:
     write_bytes = _Awaitable(FSSpecPersistence.write_bytes)
     append = _Awaitable(FSSpecPersistence.append)
     sign = _Awaitable(FSSpecPersistence.sign)
+    make_folder = _Awaitable(FSSpecPersistence.make_folder)
+    make_bucket = _Awaitable(FSSpecPersistence.make_bucket)
     snapshot = _Awaitable(FSSpecPersistence.snapshot, _transfers)
     gc = _Awaitable(FSSpecPersistence.gc, _transfers)
 

@@ -253,11 +253,20 @@ class FSSpecPersistence(Transferring):
         place = self._place(path).require_object()
         place.store.append(place.key, bytes(data))
 
-    def delete(self, path: Address, *, recursive: bool = False, missing_ok: bool = False) -> int:
+    def delete(
+        self, path: Address, *, recursive: bool = False, missing_ok: bool = False, version: str | ObjectInfo | None = None
+    ) -> int:
         """Delete a file, or with *recursive* a folder and everything below.
 
+        Args:
+            path: Its name.
+            recursive: It may be a folder.
+            missing_ok: It may be missing.
+            version: Remove only this one of its `versions`, as a `snapshot` that is no longer needed. Where the store itself keeps
+                versions, and it is the one that is there now, nothing is removed: nothing was made for it.
+
         Returns:
-            How many objects are gone; folders are not counted.
+            How many objects are gone; folders and old versions are not counted.
 
         Raises:
             ObjectNotFoundError: It is not there, unless *missing_ok*.
@@ -265,6 +274,9 @@ class FSSpecPersistence(Transferring):
             TransferError: Some files could not be deleted; the rest are.
         """
         place = self._place(path)
+        if version is not None:
+            self._forget(place, version, missing_ok=missing_ok)
+            return 0
         try:
             info = place.store.info(place.key)
         except ObjectNotFoundError:
@@ -284,6 +296,14 @@ class FSSpecPersistence(Transferring):
             raise InvalidNameError("the root of a store is never deleted", operation="delete", url=place.url)
         return gone + delete_tree(place.store, place.key, self._policy)
 
+    def _forget(self, place: Place, version: str | ObjectInfo, *, missing_ok: bool) -> None:
+        try:
+            with self._helpful(place.url, "delete"):
+                place.store.forget(_pin(place, version) or ObjectInfo(key=place.key))
+        except ObjectNotFoundError:
+            if not missing_ok:
+                raise
+
     def _delete_dangling(self, place: Place, *, missing_ok: bool) -> int:
         """A link that leads nowhere is not found, and can be deleted all the same."""
         if place.store.capabilities.folders and place.store.capabilities.write:
@@ -293,6 +313,26 @@ class FSSpecPersistence(Transferring):
         if not missing_ok:
             raise ObjectNotFoundError("not found", operation="delete", url=place.url)
         return 0
+
+    # --- folders and buckets ---
+
+    def make_folder(self, path: Address) -> None:
+        """Make an empty folder, and those above it; one that is there is fine.
+
+        Raises:
+            UnsupportedPersistenceOp: The store has no folders, only names with slashes in them; `Capabilities.folders` tells.
+            NotAFolderError: A file has that name.
+        """
+        place = self._place(path)
+        place.store.make_folder(place.key)
+
+    def make_bucket(self, path: Address = "") -> None:
+        """Make the bucket, or container, that an address lies in; one that is there is fine. Elsewhere there is nothing to do.
+
+        Raises:
+            PermissionDeniedError: It may not be made, or belongs to somebody else.
+        """
+        self._place(path).store.make_root()
 
     # --- old versions, and what was left over ---
 

@@ -315,6 +315,9 @@ class Store(Protocol):
     def make_folder(self, key: str) -> None:
         """Make an empty folder and its parents; one that is there is fine. Needs `Capabilities.folders`."""
 
+    def make_root(self) -> None:
+        """Make the bucket or container that all keys lie in; one that is there is fine. Nothing where there are none."""
+
     def append(self, key: str, data: bytes) -> None:
         """Add bytes at the end; a missing object begins empty. Needs `Capabilities.append`."""
 
@@ -350,6 +353,13 @@ class Store(Protocol):
 
     def snapshot(self, key: str) -> ObjectInfo:
         """Keep the object as it is now; what is returned is among its `versions` from then on."""
+
+    def forget(self, version: ObjectInfo) -> None:
+        """Remove one of the `versions`, and nothing else. The one that is there now stays, as a store keeps its own versions.
+
+        Raises:
+            ObjectNotFoundError: It is not kept.
+        """
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         """What unfinished writes left at and below a key, ours and others', in any order. A missing folder holds none.

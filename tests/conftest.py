@@ -27,7 +27,7 @@ os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 for _name in [
     n
     for n in os.environ
-    if n.startswith(("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "PERSISTENCE_FSSPEC_")) and not n.endswith("_SOAK")
+    if n.startswith(("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "PERSISTENCE_FSSPEC_")) and not n.endswith(("_SOAK", "_SOURCE"))
 ]:
     del os.environ[_name]
 

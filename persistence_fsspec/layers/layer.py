@@ -80,6 +80,9 @@ class Layer:
     def make_folder(self, key: str) -> None:
         self.inner.make_folder(key)
 
+    def make_root(self) -> None:
+        self.inner.make_root()
+
     def append(self, key: str, data: bytes) -> None:
         self.inner.append(key, data)
 
@@ -103,6 +106,9 @@ class Layer:
 
     def snapshot(self, key: str) -> ObjectInfo:
         return self.inner.snapshot(key)
+
+    def forget(self, version: ObjectInfo) -> None:
+        self.inner.forget(version)
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         return self.inner.leftovers(key, on_error=on_error)

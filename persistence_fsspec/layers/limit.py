@@ -103,6 +103,9 @@ class LimitLayer(Layer):
             inner = self.inner.upload(key, size=size, part_size=part_size, token=token, overwrite=overwrite, metadata=metadata)
         return _LimitedUpload(inner, self)
 
+    def make_root(self) -> None:
+        self._one(self.inner.make_root)
+
     def make_folder(self, key: str) -> None:
         self._one(lambda: self.inner.make_folder(key))
 
@@ -133,6 +136,9 @@ class LimitLayer(Layer):
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         return taken(self.inner.leftovers(key, on_error=on_error), self._one)
+
+    def forget(self, version: ObjectInfo) -> None:
+        self._one(lambda: self.inner.forget(version))
 
     def discard(self, leftover: Leftover) -> None:
         self._one(lambda: self.inner.discard(leftover))

@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import UnsupportedPersistenceOp
 from persistence_fsspec.layers.layer import Layer
-from persistence_fsspec.store import Leftover
+from persistence_fsspec.store import Leftover, ObjectInfo
 
 
 def _refusing(operation: str) -> Callable[..., NoReturn]:
-    def refuse(self: Layer, what: str | Leftover, *_: Any, **__: Any) -> NoReturn:
+    def refuse(self: Layer, what: str | Leftover | ObjectInfo = "", *_: Any, **__: Any) -> NoReturn:
         url = self.url(what if isinstance(what, str) else what.key)
         raise UnsupportedPersistenceOp(
             "is refused: Policy(read_only=True)", operation=operation, url=url, hint="Leave read_only out to write."
@@ -49,7 +49,9 @@ class ReadOnlyLayer(Layer):
     writer = _refusing("write")
     upload = _refusing("write")
     make_folder = _refusing("make folder")
+    make_root = _refusing("make bucket")
     snapshot = _refusing("snapshot")
+    forget = _refusing("delete")
     discard = _refusing("delete")
     append = _refusing("append")
     copy = _refusing("copy")

@@ -171,6 +171,9 @@ class RetryLayer(Layer):
         options |= {"overwrite": overwrite, "metadata": metadata}
         return _RetryingUpload(self, key, self.repeated("write", key, lambda: self.inner.upload(key, **options)))
 
+    def make_root(self) -> None:
+        self.repeated("make bucket", "", self.inner.make_root)
+
     def make_folder(self, key: str) -> None:
         self.repeated("make folder", key, lambda: self.inner.make_folder(key))
 
@@ -201,6 +204,9 @@ class RetryLayer(Layer):
                 if on_error is None:
                     raise
                 on_error(folder, exc)
+
+    def forget(self, version: ObjectInfo) -> None:
+        self.repeated("delete", version.key, lambda: self.inner.forget(version), done=_is_gone)
 
     def discard(self, leftover: Leftover) -> None:
         self.repeated("delete", leftover.key, lambda: self.inner.discard(leftover), done=_is_gone)

@@ -82,6 +82,9 @@ class TimeoutLayer(Layer):
         options = {"size": size, "part_size": part_size, "token": token, "overwrite": overwrite, "metadata": metadata}
         return _TimedUpload(self._within(lambda: self.inner.upload(key, **options)), self)  # type: ignore[arg-type]
 
+    def make_root(self) -> None:
+        self._within(self.inner.make_root)
+
     def make_folder(self, key: str) -> None:
         self._within(lambda: self.inner.make_folder(key))
 
@@ -111,6 +114,9 @@ class TimeoutLayer(Layer):
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         return self._each(self.inner.leftovers(key, on_error=on_error), factor=_SLOW)
+
+    def forget(self, version: ObjectInfo) -> None:
+        self._within(lambda: self.inner.forget(version))
 
     def discard(self, leftover: Leftover) -> None:
         self._within(lambda: self.inner.discard(leftover))

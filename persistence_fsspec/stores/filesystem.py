@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
@@ -25,7 +25,7 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Upload, Writer
-from persistence_fsspec.stores import leftovers, snapshots
+from persistence_fsspec.stores import leftovers, rewriting, snapshots
 from persistence_fsspec.stores.attributes import Attributes, attributes_of
 from persistence_fsspec.stores.driver import Driver
 from persistence_fsspec.stores.partial import is_leftover, is_reserved, notice, partial_key, reserved_part
@@ -34,8 +34,6 @@ from persistence_fsspec.stores.uploading import Layout, partial_named
 from persistence_fsspec.stores.uploads import ObjectUpload
 from persistence_fsspec.stores.walking import Walk
 from persistence_fsspec.stores.writers import ObjectWriter, StagedWriter
-
-_REWRITE_LIMIT: Final = 64 * 1024 * 1024
 
 
 class FilesystemStore:
@@ -274,6 +272,12 @@ class FilesystemStore:
             self._require_write(overwrite=True, if_match=None, metadata=None)
         self._driver.make_folder(key)
 
+    def make_root(self) -> None:
+        """A bucket, or a container of Azure."""
+        with translated("make bucket", self.url("")):
+            self._require_write(overwrite=True, if_match=None, metadata=None)
+        self._driver.do("make bucket", "", self._driver.dialect.make_root)
+
     def _require_write(self, *, overwrite: bool, if_match: str | None, metadata: Mapping[str, str] | None) -> None:
         can = self._driver.capabilities
         if not can.write:
@@ -298,32 +302,14 @@ class FilesystemStore:
         if self._driver.capabilities.append == "none":
             raise UnsupportedPersistenceOp("this store cannot append without losing data", operation="append", url=self.url(key))
         if self._driver.capabilities.append == "rewrite":
-            self._append_by_rewriting(key, data)
+            with translated("append", self.url(key)):
+                rewriting.append(self, key, data)
             return
         with translated("append", self.url(key)):
             self._driver.refuse(key, writing=True)
         self._driver.with_parents(
             key, lambda: self._driver.do("append", key, lambda fs, path: self._driver.dialect.append(fs, path, data))
         )
-
-    def _append_by_rewriting(self, key: str, data: bytes) -> None:
-        try:
-            old: ObjectInfo | None = self.info(key)
-        except ObjectNotFoundError:
-            old = None
-        if old is not None and (old.size or 0) > _REWRITE_LIMIT:
-            raise UnsupportedPersistenceOp(
-                f"the object has {old.size} bytes, and this store appends by rewriting up to {_REWRITE_LIMIT}",
-                operation="append",
-                url=self.url(key),
-            )
-        before = b"".join(self.stream(key, pin=old)) if old else b""
-        writer = self.writer(key, overwrite=old is not None, if_match=old.version if old else None)
-        try:
-            writer.write(before + data)
-            writer.commit()
-        finally:
-            writer.abort()
 
     def copy(self, source: str, target: str) -> None:
         """Copy inside the store: straight where a write is one commit, else by a partial name."""
@@ -386,6 +372,12 @@ class FilesystemStore:
         with translated("snapshot", self.url(key)):
             self._require_write(overwrite=True, if_match=None, metadata=None)
         return snapshots.take(self._driver, key, lambda pin: self.stream(key, pin=pin), self._policy.part_size)
+
+    def forget(self, version: ObjectInfo) -> None:
+        """The copy, or the store's own."""
+        with translated("delete", self.url(version.key)):
+            self._require_write(overwrite=True, if_match=None, metadata=None)
+        snapshots.forget(self._driver, version)
 
     # --- leftovers ---
 

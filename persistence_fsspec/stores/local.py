@@ -211,6 +211,9 @@ class LocalStore:
             self._refuse(key)
             make_parents(f"{path_of(key)}/")
 
+    def make_root(self) -> None:
+        """There is one."""
+
     def append(self, key: str, data: bytes) -> None:
         """One appending write."""
         with Translated("append", key):
@@ -305,6 +308,11 @@ class LocalStore:
                 return replace(writer.commit(), key=key, version_id=version_id)
             finally:
                 writer.abort()
+
+    def forget(self, version: ObjectInfo) -> None:
+        """Remove the copy."""
+        with Translated("delete", version.key):
+            os.unlink(local_path(snapshots.copy_of(version)))
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         """By a walk that follows no links."""

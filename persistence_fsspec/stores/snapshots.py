@@ -50,6 +50,17 @@ def copy_key(key: str, version_id: str) -> str:
     return f"{kept_folder(key)}/{version_id}"
 
 
+def copy_of(version: ObjectInfo) -> str:
+    """Where the copy lies that a version is.
+
+    Raises:
+        ObjectNotFoundError: It is no copy, and none is kept by that name.
+    """
+    if version.version_id is None or not _ID.fullmatch(version.version_id):
+        raise ObjectNotFoundError("no such version of it is kept")
+    return copy_key(version.key, version.version_id)
+
+
 def addressed(key: str, pin: ObjectInfo | None) -> tuple[str, ObjectInfo | None]:
     """What to read for a pin: of a copy, the copy.
 
@@ -123,6 +134,15 @@ def take(driver: Driver, key: str, stream: Callable[[ObjectInfo], Iterator[bytes
         driver.discard(target)
         raise
     return replace(kept, key=key, version_id=version_id, metadata=before.metadata)
+
+
+def forget(driver: Driver, version: ObjectInfo) -> None:
+    """See `Store.forget`."""
+    version_id = version.version_id or ""
+    if _ID.fullmatch(version_id):
+        driver.do("delete", copy_of(version), driver.dialect.delete)
+    else:
+        driver.do("delete", version.key, lambda fs, path: driver.dialect.delete_version(fs, path, version_id))
 
 
 def _copy(driver: Driver, source: str, target: str) -> None:

@@ -13,7 +13,7 @@ from persistence_fsspec.layers.limit import LimitLayer
 from persistence_fsspec.layers.readonly import ReadOnlyLayer
 from persistence_fsspec.layers.retry import RetryLayer
 from persistence_fsspec.layers.timeout import TimeoutLayer
-from persistence_fsspec.store import Leftover, Part, Upload
+from persistence_fsspec.store import Leftover, ObjectInfo, Part, Upload
 from persistence_fsspec.testing import StoreConformance
 from tests.conformance.harnesses import MemoryHarness
 
@@ -21,6 +21,7 @@ from tests.conformance.harnesses import MemoryHarness
 _VALUES = {"key": "k", "start": 1, "end": 2, "pin": None, "on_error": None, "size": 3, "overwrite": False, "if_match": "v"}
 _VALUES |= {"metadata": {"a": "b"}, "data": b"data", "source": "from", "target": "to", "seconds": 5}
 _VALUES |= {"links": "list", "folders": True, "part_size": 2, "token": "t", "leftover": Leftover(kind="partial", key="k")}
+_VALUES |= {"version": ObjectInfo(key="k", version_id="v")}
 _VALUES |= {"number": 1, "crc32c": "00000000", "part": Part(number=1, size=4), "parts": [Part(number=0, size=4)]}
 
 

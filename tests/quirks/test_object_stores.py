@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
 import textwrap
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -28,6 +30,7 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.foreign import classify
+from persistence_fsspec.stores import rewriting
 from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.dialects.base import ObjectDialect
 from persistence_fsspec.stores.dialects.gcs import GcsDialect
@@ -109,6 +112,36 @@ def test_folders_are_neither_made_nor_deleted(place, monkeypatch):
     place.persistence.delete("d", recursive=True)
     assert place.raw_names() == []
     assert not place.persistence.exists("d")
+
+
+@places(*OBJECT_STORES)
+@pytest.mark.quirk("object-folders")
+def test_a_bucket_is_made_when_it_is_asked_for(place):
+    """Until then writing is an error; one that is there is fine."""
+    url = f"{place.persistence.url().partition('://')[0]}://made-{uuid.uuid4().hex[:12]}"
+    persistence = FSSpecPersistence(f"{url}/below", storage_options=place.persistence._storage_options)
+    with pytest.raises(ObjectNotFoundError):
+        persistence.write_bytes("k", b"1")
+
+    persistence.make_bucket()
+    persistence.write_bytes("k", b"1")
+    persistence.make_bucket()
+
+    assert persistence.read_bytes("k") == b"1"
+    with pytest.raises(UnsupportedPersistenceOp):
+        persistence.make_folder("folder")
+
+
+@pytest.mark.server("s3")
+@pytest.mark.quirk("object-folders")
+def test_a_bucket_is_made_in_the_region_of_the_client(s3_server):
+    """Which the service wants to hear, but for its first one."""
+    options = {**s3_server.storage_options, "client_kwargs": {"region_name": "eu-west-1"}}
+    persistence = FSSpecPersistence("s3://made-in-ireland", storage_options=options)
+
+    persistence.make_bucket()
+
+    assert b"eu-west-1" in s3_server._demand("GET", "/made-in-ireland?location").body
 
 
 @pytest.mark.parametrize(
@@ -319,7 +352,7 @@ def test_s3_reads_name_their_version(s3):
         s3.store.read(s3.key("k"), 3, 6, pin=old)
 
 
-@places("s3", "gcs", "azure")
+@places(*OBJECT_STORES)
 @pytest.mark.quirk("s3-pin")
 @pytest.mark.quirk("gcs-pin")
 @pytest.mark.quirk("abfs-pin")
@@ -397,34 +430,93 @@ def test_s3_empty_object_has_an_empty_range(s3, span):
     assert s3.persistence.read_bytes("k", start=span[0], end=span[1]) == b""
 
 
-@pytest.mark.server("s3")
+@places(*OBJECT_STORES)
 @pytest.mark.quirk("s3-append")
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
 @pytest.mark.parametrize("old", [b"old", None], ids=["existing", "missing"])
-def test_s3_append_loses_to_a_second_writer_aloud(s3, monkeypatch, old):
-    """Whoever wrote between our reading and our writing keeps what they wrote."""
+def test_append_keeps_what_a_second_writer_wrote(place, monkeypatch, old):
+    """What came between our reading and our writing stays, and ours comes behind it."""
     if old is not None:
-        s3.raw_write("k", old)
-    real = ObjectWriter._write_at_once
+        place.raw_write("k", old)
+    real, theirs = ObjectWriter._write_at_once, [b"theirs", b"theirs, longer"]
 
     def write_at_once(writer, fs):
-        s3.raw_write("k", b"theirs")
+        if theirs:
+            place.raw_write("k", theirs.pop(0))
         return real(writer, fs)
 
     monkeypatch.setattr(ObjectWriter, "_write_at_once", write_at_once)
-    with pytest.raises((ConflictError, ObjectExistsError)):
-        s3.persistence.append("k", b"+ours")
+    place.persistence.append("k", b"+ours")
 
-    assert s3.raw_read("k") == b"theirs"
+    assert place.raw_read("k") == b"theirs, longer+ours"
 
 
-@pytest.mark.server("s3")
+@places(*OBJECT_STORES)
 @pytest.mark.quirk("s3-append")
-def test_s3_append_extends(s3):
-    """Missing objects begin, existing ones grow."""
-    for piece in (b"one", b"two", b"three"):
-        s3.persistence.append("k", piece)
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
+def test_append_that_always_comes_second_is_an_error(place, monkeypatch):
+    """Nothing of theirs is lost by it."""
+    real, count = ObjectWriter._write_at_once, itertools.count()
 
-    assert s3.raw_read("k") == b"onetwothree"
+    def write_at_once(writer, fs):
+        place.raw_write("k", b"theirs %d" % next(count))
+        return real(writer, fs)
+
+    monkeypatch.setattr(ObjectWriter, "_write_at_once", write_at_once)
+    monkeypatch.setattr(rewriting, "_ROUNDS", 3)
+    with pytest.raises(ConflictError):
+        place.persistence.append("k", b"+ours")
+
+    assert place.raw_read("k") == b"theirs 2"
+
+
+@places(*OBJECT_STORES)
+@pytest.mark.quirk("s3-append")
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
+def test_append_from_many_threads_keeps_every_line(place):
+    """Each once, each whole."""
+    lines = [b"%02d\n" % number for number in range(12)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda line: place.persistence.append("k", line), lines))
+
+    assert sorted(place.raw_read("k").splitlines(keepends=True)) == lines
+
+
+@places(*OBJECT_STORES)
+@pytest.mark.quirk("s3-append")
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
+def test_append_extends(place):
+    """Missing objects begin, existing ones grow; metadata stay."""
+    place.persistence.write_bytes("k", b"one", metadata={"colour": "green"})
+    for piece in (b"two", b"three"):
+        place.persistence.append("k", piece)
+    place.persistence.append("new", b"first")
+
+    assert place.raw_read("k") == b"onetwothree"
+    assert place.raw_read("new") == b"first"
+    assert place.persistence.info("k").metadata == {"colour": "green"}
+
+
+@places(*OBJECT_STORES)
+@pytest.mark.quirk("s3-append")
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
+def test_a_write_on_condition_of_a_version_replaces_no_other(place):
+    """Whatever its size, and whatever stands in it."""
+    nasty = b"--==0==--\r\n--==0=="
+    first = place.persistence.write_bytes("k", b"one")
+    place.persistence.write_bytes("k", nasty, if_match=first.version)
+
+    assert place.raw_read("k") == nasty
+    for data in (b"three", LARGE):
+        with pytest.raises(ConflictError):
+            place.persistence.write_bytes("k", data, if_match=first.version)
+    assert place.raw_read("k") == nasty
 
 
 @pytest.mark.server("s3")
@@ -540,21 +632,6 @@ def test_gcs_exclusive_write_keeps_what_is_there(gcs, small_parts, data):
     assert gcs.raw_read("k") == b"first"
     gcs.persistence.write_bytes("new", data, overwrite=False)
     assert gcs.raw_read("new") == data
-
-
-@places("gcs", "azure")
-@pytest.mark.quirk("gcs-append")
-@pytest.mark.quirk("abfs-append")
-def test_append_is_refused_where_it_overwrites_or_fails(place):
-    """By bytes, and by opening with `a`; the object stays as it is."""
-    place.raw_write("k", b"precious")
-
-    with pytest.raises(UnsupportedPersistenceOp):
-        place.persistence.append("k", b"more")
-    with pytest.raises(UnsupportedPersistenceOp), place.persistence.open("k", "ab") as file:
-        file.write(b"more")
-
-    assert place.raw_read("k") == b"precious"
 
 
 @pytest.mark.server("gcs")

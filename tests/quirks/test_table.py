@@ -141,7 +141,7 @@ THREADS = {
     "memory": "shared", "archive": "shared", "lakefs": "shared", "unknown": "serial",
 }  # fmt: skip
 APPEND = {
-    "s3fs": "rewrite", "gcsfs": "none", "adlfs": "none", "ftp": "native", "paramiko": "native", "sshfs": "native",
+    "s3fs": "rewrite", "gcsfs": "rewrite", "adlfs": "rewrite", "ftp": "native", "paramiko": "native", "sshfs": "native",
     "smb": "native", "webdav": "none", "hdfs-native": "native", "pyarrow": "native", "webhdfs": "none", "lakefs": "none",
     "unknown": "none",
 }  # fmt: skip
@@ -203,6 +203,6 @@ def test_parents_are_made_where_the_driver_does_not():
 
 def test_later_rows_win():
     """The order of the rows is their precedence, and a row for one driver leaves the others alone."""
-    assert traits("gcsfs")[0].if_match is False
+    assert traits("webdav")[0].if_match is False
     assert traits("s3fs")[0].if_match is True
     assert traits("pyarrow")[0].append == "native"

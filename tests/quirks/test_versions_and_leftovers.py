@@ -209,6 +209,38 @@ def test_versions_of_a_bucket_that_keeps_them_are_its_own(s3_server):
         store.versions("b")
 
 
+@pytest.mark.quirk("own-versions")
+@pytest.mark.server("s3")
+def test_one_version_of_a_bucket_is_deleted(s3_server):
+    """No other, not the one that is there, and none that was never kept."""
+    server = s3_server.new_bucket("versions-forgotten")
+    server._demand(
+        "PUT",
+        "/versions-forgotten?versioning",
+        data=b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+    )
+    forgets_one(FSSpecPersistence(server.url, storage_options=in_environment(server.storage_options)))
+
+
+def forgets_one(persistence):
+    persistence.write_bytes("a", b"first")
+    first = persistence.snapshot("a")
+    persistence.write_bytes("a", b"second")
+    second = persistence.snapshot("a")
+    persistence.write_bytes("a", b"third")
+    third = persistence.snapshot("a")
+
+    for one in (first, third.version_id):
+        persistence.delete("a", version=one)
+
+    assert [persistence.read_bytes("a", version=info) for info in persistence.versions("a")] == [b"third", b"second"]
+    assert persistence.read_bytes("a") == b"third"
+    assert persistence.read_bytes("a", version=second) == b"second"
+    with pytest.raises(ObjectNotFoundError):
+        persistence.delete("a", version=first)
+    persistence.delete("a", version=first, missing_ok=True)
+
+
 @pytest.mark.server("s3")
 def test_a_history_longer_than_a_page_is_listed(s3_server):
     """Page by page, newest first."""
@@ -255,6 +287,44 @@ def test_generations_of_a_bucket_that_keeps_them_are_its_own(gcs_server):
     assert not [name for name in persistence.listdir(recursive=True) if KEPT in name]
 
 
+class _GoogleThatForgets:
+    """Answers as the service does about generations, which the emulator does not tell apart when it deletes."""
+
+    def __init__(self):
+        self.generations, self.live = ["1", "2", "3"], "3"
+
+    def split_path(self, path):
+        return (*path.split("/", 1), None)
+
+    def call(self, method, path, bucket, key, *, generation=None, **_):
+        assert (path, bucket, key) == ("b/{}/o/{}", "kept", "a")
+        if method == "GET":
+            if self.live is None:
+                raise FileNotFoundError(path)
+            return {"generation": self.live}
+        assert method == "DELETE"
+        if generation not in self.generations:
+            raise FileNotFoundError(path)
+        self.generations.remove(generation)
+        return None
+
+
+@pytest.mark.quirk("own-versions")
+@pytest.mark.parametrize("live", ["3", None])
+def test_one_generation_is_deleted(live):
+    """No other, not the one that is there, and none that was never kept."""
+    from persistence_fsspec.stores.dialects.gcs import GcsDialect
+
+    fs, dialect = _GoogleThatForgets(), GcsDialect()
+    fs.live = live
+    dialect.delete_version(fs, "kept/a", "1")
+    dialect.delete_version(fs, "kept/a", "3")
+
+    assert fs.generations == (["2", "3"] if live else ["2"])
+    with pytest.raises(FileNotFoundError):
+        dialect.delete_version(fs, "kept/a", "1")
+
+
 class _AzureThatKeeps:
     """What the service's client gives of a blob with versions; azurite keeps none."""
 
@@ -281,6 +351,9 @@ class _AzureThatKeeps:
     async def get_blob_properties(self, **_):
         version_id, data = list(self.versions.items())[-1]
         return self._blob("a", version_id, data)
+
+    async def delete_blob(self, *, version_id, **_):
+        del self.versions[version_id]
 
     async def download_blob(self, *, version_id=None, etag=None, **_):
         data = self.versions[version_id]
@@ -317,3 +390,6 @@ def test_versions_of_an_account_that_keeps_them_are_its_own():
     assert [dialect.read(fs, "kept/a", None, None, info) for info in found] == [b"second", b"first"]
     assert [info.version_id for info in found] == sorted(fs.versions, reverse=True)
     assert dialect.current_version(fs, "kept/a") == found[0]
+    for info in found:
+        dialect.delete_version(fs, "kept/a", info.version_id)
+    assert list(dialect.versions(fs, "kept/a")) == found[:1]

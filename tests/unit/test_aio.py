@@ -32,6 +32,8 @@ OPERATIONS = [
     "write_bytes",
     "append",
     "sign",
+    "make_folder",
+    "make_bucket",
 ]
 ITERATED = ["find", "listdir"]
 

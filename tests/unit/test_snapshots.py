@@ -305,3 +305,27 @@ def test_errors_about_versions_come_at_once(persistence):
 def test_capabilities_say_how_old_versions_are_kept(persistence):
     """On this machine, as copies."""
     assert persistence.capabilities().versions == "copies"
+
+
+def test_one_snapshot_is_forgotten(persistence, place):
+    """Not the object, nor any other of its snapshots."""
+    persistence.write_bytes("name", b"one")
+    first, second = persistence.snapshot("name"), persistence.snapshot("name")
+
+    persistence.delete("name", version=first.version_id)
+
+    assert [info.version_id for info in persistence.versions("name")] == [second.version_id]
+    assert persistence.read_bytes("name") == b"one"
+    for version in (first, first.version_id, "never was"):
+        with pytest.raises(ObjectNotFoundError):
+            persistence.delete("name", version=version)
+        assert persistence.delete("name", version=version, missing_ok=True) == 0
+
+
+def test_nothing_is_forgotten_of_a_store_that_is_only_read(tmp_path):
+    """A snapshot is content like any other."""
+    FSSpecPersistence(tmp_path).write_bytes("name", b"one")
+    kept = FSSpecPersistence(tmp_path).snapshot("name")
+
+    with pytest.raises(UnsupportedPersistenceOp):
+        FSSpecPersistence(tmp_path, policy=Policy(read_only=True)).delete("name", version=kept)

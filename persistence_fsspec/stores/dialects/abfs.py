@@ -24,7 +24,16 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.store import Digest, ObjectInfo, Part
-from persistence_fsspec.stores.dialects.abfs_upload import BLOCKS_MAX, AbfsUpload, Blocks, client_of, limits, split, type_of
+from persistence_fsspec.stores.dialects.abfs_upload import (
+    BLOCKS_MAX,
+    AbfsUpload,
+    Blocks,
+    client_of,
+    conditional,
+    limits,
+    split,
+    type_of,
+)
 from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, plain_etag
 from persistence_fsspec.stores.dialects.old_versions import azure_versions
@@ -109,6 +118,17 @@ class AbfsDialect(ObjectDialect):
             return None
         return replace(_describe(container, found), version_id=found.version_id)
 
+    def delete_version(self, fs: Any, path: str, version_id: str) -> None:
+        """The service refuses it for the one that is there now."""
+        container, blob = split(path)
+        found = sync(fs.loop, _properties, fs, container, blob)
+        if found is None or found.version_id != version_id:
+            sync(fs.loop, _delete, fs, container, blob, version_id)
+
+    def make_root(self, fs: Any, path: str) -> None:
+        """A container."""
+        sync(fs.loop, _make_container, fs, split(path)[0])
+
     # --- writing ---
 
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> Blocks:
@@ -124,14 +144,15 @@ class AbfsDialect(ObjectDialect):
         body: bytes | IO[bytes],
         *,
         create: bool = False,
-        if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
+        if_match: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """One upload; what is too large for one goes by blocks, of which the last call is on condition."""
         if isinstance(body, bytes):
-            answer = sync(fs.loop, _upload, fs, *split(path), body, create, dict(metadata or {}))
+            condition = conditional(create=create, if_match=if_match)
+            answer = sync(fs.loop, _upload, fs, *split(path), body, condition, dict(metadata or {}))
             return _as_told(path, len(body), answer)
-        blocks = Blocks(fs, path, self.object_part_size, metadata, create=create, repeat=self.repeat)
+        blocks = Blocks(fs, path, self.object_part_size, metadata, create=create, if_match=if_match, repeat=self.repeat)
         while data := body.read(self.object_part_size):
             blocks.write(data)
         blocks.close()
@@ -311,15 +332,18 @@ def _as_stored() -> dict[str, bool]:
     return {"decompress": False} if release >= _DECOMPRESS_SINCE else {}
 
 
-async def _upload(fs: Any, container: str, blob: str, data: bytes, create: bool, metadata: dict[str, str]) -> Mapping[str, Any]:  # noqa: FBT001
-    from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - loaded with the driver
+async def _upload(
+    fs: Any, container: str, blob: str, data: bytes, condition: Mapping[str, Any], metadata: dict[str, str]
+) -> Mapping[str, Any]:
+    from azure.core.exceptions import ResourceExistsError, ResourceModifiedError  # noqa: PLC0415 - loaded with the driver
 
+    more = {"metadata": metadata or None, **condition, **type_of(blob), **limits(fs)}
     try:
         answer: Mapping[str, Any] = await client_of(fs, container, blob).upload_blob(
-            data, length=len(data), overwrite=not create, metadata=metadata or None, **type_of(blob), **limits(fs)
+            data, length=len(data), overwrite=True, **more
         )
-    except ResourceExistsError as exc:
-        if create:
+    except (ResourceExistsError, ResourceModifiedError) as exc:
+        if condition and "etag" not in condition:
             raise ObjectExistsError("exists already, and overwrite=False") from exc
         raise
     return answer
@@ -337,5 +361,13 @@ async def _copy(fs: Any, source: tuple[str, str], target: tuple[str, str]) -> No
         raise StoreError(f"the copy ended as {status!r}")
 
 
-async def _delete(fs: Any, container: str, blob: str) -> None:
-    await client_of(fs, container, blob).delete_blob(**limits(fs))
+async def _delete(fs: Any, container: str, blob: str, version_id: str | None = None) -> None:
+    which = {"version_id": version_id} if version_id else {}
+    await client_of(fs, container, blob).delete_blob(**which, **limits(fs))
+
+
+async def _make_container(fs: Any, container: str) -> None:
+    from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - loaded with the driver
+
+    with contextlib.suppress(ResourceExistsError):
+        await fs.service_client.create_container(container, **limits(fs))

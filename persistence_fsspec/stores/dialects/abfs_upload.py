@@ -105,10 +105,18 @@ class Blocks:
     """
 
     def __init__(
-        self, fs: Any, path: str, part: int, metadata: Mapping[str, str] | None, *, repeat: Repeat, create: bool = False
+        self,
+        fs: Any,
+        path: str,
+        part: int,
+        metadata: Mapping[str, str] | None,
+        *,
+        repeat: Repeat,
+        create: bool = False,
+        if_match: str | None = None,
     ) -> None:
         self._fs, self._where, self._part, self._repeat = fs, split(path), part, repeat
-        self._metadata, self._create = dict(metadata or {}), create
+        self._metadata, self._create, self._if_match = dict(metadata or {}), create, if_match
         self._buffer = bytearray()
         self._parts: list[Part] = []
 
@@ -125,7 +133,8 @@ class Blocks:
         whole = combined((part.size, part.crc32c) for part in self._parts)
         metadata = {**self._metadata, **kept_parts(self._parts, self._part, whole)}
         ids = [part.receipt for part in self._parts]
-        self._repeat(lambda: commit_blocks(self._fs, self._where, ids, create=self._create, metadata=metadata))
+        conditions: dict[str, Any] = {"create": self._create, "if_match": self._if_match}
+        self._repeat(lambda: commit_blocks(self._fs, self._where, ids, metadata=metadata, **conditions))
 
     def abort(self) -> None:
         """Forget the blocks."""
@@ -165,6 +174,15 @@ def type_of(blob: str) -> dict[str, Any]:
     return {"content_settings": ContentSettings(content_type=kind)} if kind else {}
 
 
+def conditional(*, create: bool, if_match: str | None) -> dict[str, Any]:
+    """For the client: write only where there is nothing, or over this version alone; empty without a condition."""
+    from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
+
+    if create:
+        return {"match_condition": MatchConditions.IfMissing}
+    return {"etag": f'"{if_match}"', "match_condition": MatchConditions.IfNotModified} if if_match else {}
+
+
 def limits(fs: Any) -> dict[str, Any]:
     """The time limits the driver was given; and no retries, which multiply with those of our own."""
     return {"retry_total": 0, **getattr(fs, "_timeout_kwargs", {})}
@@ -185,7 +203,7 @@ async def _stage_block(fs: Any, container: str, blob: str, block: str, data: byt
 
 
 def commit_blocks(
-    fs: Any, where: tuple[str, str], ids: list[str], *, create: bool, metadata: dict[str, str]
+    fs: Any, where: tuple[str, str], ids: list[str], *, create: bool, metadata: dict[str, str], if_match: str | None = None
 ) -> Mapping[str, Any] | None:
     """Make the blob of its blocks.
 
@@ -194,10 +212,12 @@ def commit_blocks(
 
     Raises:
         ObjectExistsError: *create*, and there is another.
+        ConflictError: What stands there is not the version *if_match*, or somebody else writes at the same time.
     """
+    condition = conditional(create=create, if_match=if_match)
     try:
-        answer: Mapping[str, Any] = sync(fs.loop, _commit, fs, *where, ids, create, metadata)
-    except ObjectExistsError:
+        answer: Mapping[str, Any] = sync(fs.loop, _commit, fs, *where, ids, condition, metadata)
+    except (ObjectExistsError, ConflictError):
         # The answer to an earlier try may have been lost; nobody else has blocks of these names.
         if not ids or sync(fs.loop, _committed, fs, *where) != ids:
             raise
@@ -205,12 +225,13 @@ def commit_blocks(
     return answer
 
 
-async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bool, metadata: dict[str, str]) -> Any:  # noqa: FBT001
-    from azure.core import MatchConditions  # noqa: PLC0415 - loaded with the driver
+async def _commit(
+    fs: Any, container: str, blob: str, ids: list[str], condition: Mapping[str, Any], metadata: dict[str, str]
+) -> Any:
     from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError  # noqa: PLC0415
     from azure.storage.blob import BlobBlock  # noqa: PLC0415
 
-    condition = {"match_condition": MatchConditions.IfMissing} if create else {}
+    create = bool(condition) and "etag" not in condition
     blocks = [BlobBlock(block_id=name) for name in ids]
     try:
         return await client_of(fs, container, blob).commit_block_list(
@@ -223,6 +244,8 @@ async def _commit(fs: Any, container: str, blob: str, ids: list[str], create: bo
             raise ObjectExistsError("exists already, and overwrite=False") from exc
         if lost:
             raise ConflictError("somebody else wrote this blob at the same time; theirs is what is stored") from exc
+        if isinstance(exc, ResourceModifiedError):
+            raise ConflictError("what stands there is not the version that was to be replaced") from exc
         raise
 
 

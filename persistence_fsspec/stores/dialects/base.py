@@ -281,6 +281,10 @@ class Dialect:
         """The version that is there now, if the store will keep it when it is replaced; otherwise None."""
         return None
 
+    def delete_version(self, fs: Any, path: str, version_id: str) -> None:  # noqa: ARG002 - for subclasses
+        """Delete a version that the store itself keeps, unless it is the one that is there now."""
+        raise FileNotFoundError(path)
+
     def uploads(self, fs: Any, path: str) -> Iterator[tuple[str, str, datetime | None]]:  # noqa: ARG002 - for subclasses
         """Unfinished uploads at and below a path, of everybody: the path each is for, what names it, and when it was begun."""
         return iter(())
@@ -318,6 +322,9 @@ class Dialect:
 
     def delete_markers(self, fs: Any, path: str) -> None:
         """Delete the empty objects by which some tools say "folder", at and below a path."""
+
+    def make_root(self, fs: Any, path: str) -> None:
+        """Make what a bucket is elsewhere; one that is there is fine. Stores of files have none."""
 
     def make_folder(self, fs: Any, path: str) -> None:
         """Make a folder and its parents; an existing one is fine."""
@@ -371,6 +378,11 @@ class SwapDialect(Dialect):
 
 class ObjectDialect(Dialect):
     """A store of whole objects: keys are opaque, a write is one commit."""
+
+    def make_root(self, fs: Any, path: str) -> None:
+        """Ask the driver."""
+        with contextlib.suppress(FileExistsError):
+            fs.mkdir(path)
 
     def key(self, base: str, path: str) -> str | None:
         """Keys keep every slash."""

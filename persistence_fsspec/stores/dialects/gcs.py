@@ -11,13 +11,15 @@ from typing import IO, Any
 
 from fsspec.asyn import sync
 
-from persistence_fsspec.errors import ObjectExistsError, UnsupportedPersistenceOp
+from persistence_fsspec.errors import ConflictError, ObjectExistsError, UnsupportedPersistenceOp
+from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once, time_limits
 from persistence_fsspec.stores.dialects.base import FileSink, ObjectDialect, content_type
+from persistence_fsspec.stores.dialects.gcs_condition import replace_generation
 from persistence_fsspec.stores.dialects.gcs_parts import GcsUpload
 from persistence_fsspec.stores.dialects.gcs_upload import repeat_chunks
-from persistence_fsspec.stores.dialects.old_versions import gcs_current, gcs_versions
+from persistence_fsspec.stores.dialects.old_versions import gcs_current, gcs_delete_version, gcs_versions
 from persistence_fsspec.stores.dialects.parts import callers_own, from_base64, parts_kept
 
 
@@ -74,6 +76,19 @@ class GcsDialect(ObjectDialect):
         """Where the bucket has object versioning."""
         return gcs_current(self, fs, path)
 
+    def delete_version(self, fs: Any, path: str, version_id: str) -> None:
+        """By its generation."""
+        gcs_delete_version(fs, path, version_id)
+
+    def make_root(self, fs: Any, path: str) -> None:
+        """All buckets of the world share their names: one that is there is fine when it may be looked at."""
+        try:
+            fs.mkdir(path)
+        except Exception as exc:
+            if classify(exc) not in {ConflictError, ObjectExistsError}:
+                raise
+            fs.call("GET", "b/{}", fs.split_path(path)[0], json_out=True, fields="name")
+
     def sink(self, fs: Any, path: str, *, size: int | None, metadata: Mapping[str, str] | None) -> FileSink:  # noqa: ARG002
         """A resumable upload."""
         more = {"metadata": dict(metadata)} if metadata else {}
@@ -87,19 +102,27 @@ class GcsDialect(ObjectDialect):
         body: bytes | IO[bytes],
         *,
         create: bool = False,
-        if_match: str | None = None,  # noqa: ARG002 - not among this driver's capabilities
+        if_match: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
-        """One upload; exclusive by ``ifGenerationMatch=0``. The driver returns what the service says of the object."""
+        """One upload, on condition of a generation; 0 is that of what does not exist. The answer tells of the object."""
         data = body if isinstance(body, bytes) else body.read()
+        bucket, name, _ = fs.split_path(path)
         mode = "create" if create else "overwrite"
+        answer: Any
         try:
-            answer = fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None, **_type_of(fs, path))
-        except FileExistsError as exc:
+            if if_match:
+                _refuse_zonal(fs, bucket, "keeps no condition on a version")
+                answer = replace_generation(fs, (bucket, name), if_match, data, metadata)
+            else:
+                answer = fs.pipe_file(path, data, mode=mode, metadata=dict(metadata) if metadata else None, **_type_of(fs, path))
+        except FileExistsError as exc:  # which is what the driver makes of every 412
+            if if_match:
+                raise ConflictError("what stands there is not the version that was to be replaced") from exc
             raise ObjectExistsError("exists already, and overwrite=False") from exc
         if not isinstance(answer, Mapping) or not {"name", "size", "generation"} <= set(answer):
             return None
-        return self.describe(fs._process_object(fs.split_path(path)[0], answer))
+        return self.describe(fs._process_object(bucket, answer))
 
     def upload(
         self,
@@ -116,8 +139,7 @@ class GcsDialect(ObjectDialect):
         bucket, name, _ = fs.split_path(path)
         if create:
             raise UnsupportedPersistenceOp("overwrite=False cannot be kept here for an object in parts")
-        if _is_zonal(fs, bucket):
-            raise UnsupportedPersistenceOp("a zonal bucket composes no objects, so they cannot be sent in parts")
+        _refuse_zonal(fs, bucket, "composes no objects, so they cannot be sent in parts")
         found = GcsUpload(path, (bucket, name), size=size, part_size=part_size, token=token, metadata=metadata)
         if token:
             found.require_begun(fs)
@@ -131,6 +153,11 @@ class GcsDialect(ObjectDialect):
 
 def _is_zonal(fs: Any, bucket: str) -> bool:
     return hasattr(fs, "_is_zonal_bucket") and bool(sync(fs.loop, fs._is_zonal_bucket, bucket))
+
+
+def _refuse_zonal(fs: Any, bucket: str, why: str) -> None:
+    if _is_zonal(fs, bucket):
+        raise UnsupportedPersistenceOp(f"a zonal bucket {why}")
 
 
 def _type_of(fs: Any, path: str) -> dict[str, str]:

@@ -63,6 +63,16 @@ def s3_versions(fs: Any, path: str, repeat: Repeat) -> Iterator[ObjectInfo]:
         more = {name: value for name, value in markers.items() if value}
 
 
+def s3_delete_version(fs: Any, path: str, version_id: str) -> None:
+    """Delete one, unless it is the one that is there."""
+    bucket, key, _ = fs.split_path(path)
+    which = {"Bucket": bucket, "Key": key, "VersionId": version_id}
+    current = s3_current(fs, path)
+    if current is None or current.version_id != version_id:
+        fs.call_s3("head_object", **which)  # deleting says nothing of one that is not there
+        fs.call_s3("delete_object", **which)
+
+
 def _may_not_ask(exc: BaseException) -> bool:
     """Listing versions needs a right of its own; servers that have none may not know the question either."""
     answer = getattr(exc.__cause__ or exc, "response", None) or {}
@@ -107,6 +117,17 @@ def gcs_versions(dialect: Dialect, fs: Any, path: str) -> Iterator[ObjectInfo]:
     for raw in sorted(found, key=lambda raw: int(raw["generation"]), reverse=True):
         info = dialect.describe(fs._process_object(bucket, raw))
         yield replace(info, version_id=info.version)
+
+
+def gcs_delete_version(fs: Any, path: str, generation: str) -> None:
+    """Delete one, unless it is the one that is there."""
+    bucket, key, _ = fs.split_path(path)
+    try:
+        current = fs.call("GET", "b/{}/o/{}", bucket, key, json_out=True, fields="generation").get("generation")
+    except FileNotFoundError:
+        current = None
+    if current != generation:
+        fs.call("DELETE", "b/{}/o/{}", bucket, key, generation=generation)
 
 
 def _gcs_keeps(fs: Any, bucket: str) -> bool:

@@ -22,7 +22,7 @@ from persistence_fsspec.foreign import classify
 from persistence_fsspec.store import Digest, ObjectInfo, Part
 from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, md5_of_etag, plain_etag
-from persistence_fsspec.stores.dialects.old_versions import s3_current, s3_versions
+from persistence_fsspec.stores.dialects.old_versions import s3_current, s3_delete_version, s3_versions
 from persistence_fsspec.stores.dialects.parts import as_base64, callers_own, from_base64
 from persistence_fsspec.stores.dialects.s3_upload import (
     Checking,
@@ -35,6 +35,7 @@ from persistence_fsspec.stores.dialects.s3_upload import (
 )
 
 _CONNECTIONS: Final = 64
+_NAMELESS_REGIONS: Final = frozenset({None, "us-east-1", "aws-global"})
 """As many as there may be requests at once (`Policy.max_requests`); the client by itself makes do with ten."""
 
 
@@ -264,6 +265,20 @@ class S3Dialect(ObjectDialect):
     def current_version(self, fs: Any, path: str) -> ObjectInfo | None:
         """Where the bucket has versioning."""
         return s3_current(fs, path)
+
+    def delete_version(self, fs: Any, path: str, version_id: str) -> None:
+        """S3 says nothing of one that is not there."""
+        s3_delete_version(fs, path, version_id)
+
+    def make_root(self, fs: Any, path: str) -> None:
+        """In the region of the client, which must not be named when it is the first of all."""
+        region = fs.s3.meta.region_name
+        where = {} if region in _NAMELESS_REGIONS else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            fs.call_s3("create_bucket", Bucket=_bucket(fs, path), **where)
+        except OSError as exc:
+            if _code(exc) != "BucketAlreadyOwnedByYou":
+                raise
 
     def uploads(self, fs: Any, path: str) -> Iterator[tuple[str, str, datetime | None]]:
         """All pages; of names that only begin alike, too."""
