@@ -20,14 +20,21 @@ from typing import TYPE_CHECKING
 from .process import NotInstalled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".venvs"
 BUILD_TIMEOUT_SECONDS = 900.0
 
 
-def environment(name: str, requirements: Sequence[str], *, base: Path | None = None, project: bool = False) -> Path:
+def environment(
+    name: str,
+    requirements: Sequence[str],
+    *,
+    no_deps: Sequence[str] = (),
+    base: Path | None = None,
+    project: bool = False,
+) -> Path:
     """Return the interpreter of an environment that holds *requirements*.
 
     The first use builds it, which takes seconds to half a minute and needs a
@@ -36,6 +43,7 @@ def environment(name: str, requirements: Sequence[str], *, base: Path | None = N
     Args:
         name: Short name, for people who look into the folder.
         requirements: What to install, as for pip; pin the exact versions.
+        no_deps: What to install without its own requirements, some of which cannot be had any more.
         base: The interpreter to make it with, from `find_python`; the one that runs the tests unless given.
         project: This project is installed there, too: its files as they are
             now, its entry points and requirements as `pyproject.toml` says.
@@ -48,9 +56,12 @@ def environment(name: str, requirements: Sequence[str], *, base: Path | None = N
     """
     # The base interpreter counts: an environment does not outlive it.
     origin = (platform.python_version(), sys.base_prefix) if base is None else (str(base),)
-    folder = ENVIRONMENTS / f"{name}-{_fingerprint(*sorted(requirements), *origin)}"
+    alone = ("--no-deps", *sorted(no_deps)) if no_deps else ()
+    folder = ENVIRONMENTS / f"{name}-{_fingerprint(*sorted(requirements), *alone, *origin)}"
     python = folder / "bin" / "python"
-    _build_once(folder, python, lambda lock: _build(folder, requirements, lock, base or Path(sys.executable)))
+
+    installs = [requirements, alone]
+    _build_once(folder, python, lambda lock: _build(folder, installs, lock, base or Path(sys.executable)))
     if project:
         _install_project(folder, python)
     return python
@@ -140,12 +151,13 @@ def _install_project(folder: Path, python: Path) -> None:
         marker.write_text(wanted)
 
 
-def _build(folder: Path, requirements: Sequence[str], lock: int, base: Path) -> None:
+def _build(folder: Path, installs: Iterable[Sequence[str]], lock: int, base: Path) -> None:
     # In place, because scripts and configuration hold the path; the marker,
     # written last, tells a finished environment from an interrupted one.
     (folder / ".ready").unlink(missing_ok=True)
     _run([str(base), "-I", "-m", "venv", "--clear", "--without-pip", str(folder)], lock)
-    _pip(folder / "bin" / "python", requirements, lock)
+    for requirements in filter(None, installs):
+        _pip(folder / "bin" / "python", requirements, lock)
     (folder / ".ready").touch()
 
 

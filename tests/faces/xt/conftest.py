@@ -1,0 +1,3 @@
+"""These are programs for another interpreter, which has XT."""
+
+collect_ignore_glob = ["*.py"]
