@@ -307,9 +307,14 @@ class FilesystemStore:
             return
         with translated("append", self.url(key)):
             self._driver.refuse(key, writing=True)
-        self._driver.with_parents(
-            key, lambda: self._driver.do("append", key, lambda fs, path: self._driver.dialect.append(fs, path, data))
-        )
+        try:
+            self._driver.with_parents(
+                key, lambda: self._driver.do("append", key, lambda fs, path: self._driver.dialect.append(fs, path, data))
+            )
+        except PersistenceError:
+            with contextlib.suppress(ObjectNotFoundError):
+                self._driver.refuse_folder(key, "append")  # of which servers only say that it failed
+            raise
 
     def copy(self, source: str, target: str) -> None:
         """Copy inside the store: straight where a write is one commit, else by a partial name."""

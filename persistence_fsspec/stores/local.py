@@ -312,7 +312,10 @@ class LocalStore:
     def forget(self, version: ObjectInfo) -> None:
         """Remove the copy."""
         with Translated("delete", version.key):
-            os.unlink(local_path(snapshots.copy_of(version)))
+            copy = local_path(snapshots.copy_of(version))
+            os.unlink(copy)
+            with contextlib.suppress(OSError):  # it holds others
+                copy.parent.rmdir()
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         """By a walk that follows no links."""

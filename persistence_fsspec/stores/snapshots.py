@@ -24,6 +24,7 @@ from persistence_fsspec.errors import (
     IsAFolderError,
     NotAFolderError,
     ObjectNotFoundError,
+    PersistenceError,
     TruncatedError,
 )
 from persistence_fsspec.store import ObjectInfo, Writer
@@ -141,6 +142,9 @@ def forget(driver: Driver, version: ObjectInfo) -> None:
     version_id = version.version_id or ""
     if _ID.fullmatch(version_id):
         driver.do("delete", copy_of(version), driver.dialect.delete)
+        if driver.capabilities.folders:
+            with contextlib.suppress(PersistenceError):  # it holds others
+                driver.do("delete", kept_folder(version.key), driver.dialect.delete_folder)
     else:
         driver.do("delete", version.key, lambda fs, path: driver.dialect.delete_version(fs, path, version_id))
 

@@ -428,6 +428,27 @@ class StoreConformance(FolderConformance, VersionConformance):
 
         assert harness.raw_read("d/k") == b"onetwo"
 
+    @needs("write", "append")
+    def test_appends_of_many_are_all_kept(self, store, harness):
+        """Each once, and whole."""
+        lines = [b"%02d\n" % number for number in range(12)]
+        store.append(harness.key("log"), b"begin\n")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda line: store.append(harness.key("log"), line), lines))
+
+        assert sorted(harness.raw_read("log").splitlines(keepends=True)) == [*lines, b"begin\n"]
+
+    @needs("write", "append", "!flat")
+    def test_appending_to_a_folder_is_an_error(self, store, harness):
+        """And leaves it a folder."""
+        write(store, harness.key("d/k"), b"1")
+
+        with pytest.raises(IsAFolderError):
+            store.append(harness.key("d"), b"more")
+
+        assert harness.raw_names() == ["d/k"]
+
     @needs("write", "!append")
     def test_append_is_refused_where_it_would_lose(self, store, harness):
         """And what is there stays."""

@@ -322,6 +322,20 @@ def test_one_snapshot_is_forgotten(persistence, place):
         assert persistence.delete("name", version=version, missing_ok=True) == 0
 
 
+def test_the_last_snapshot_leaves_no_folder(persistence, place):
+    """Of the object; another's stays."""
+    store, key = place
+    persistence.write_bytes("name", b"one")
+    persistence.write_bytes("other", b"two")
+    kept = persistence.snapshot("other")
+
+    persistence.delete("name", version=persistence.snapshot("name"))
+
+    with pytest.raises(ObjectNotFoundError):
+        store.info(kept_folder(key("name")))
+    assert persistence.read_bytes("other", version=kept) == b"two"
+
+
 def test_nothing_is_forgotten_of_a_store_that_is_only_read(tmp_path):
     """A snapshot is content like any other."""
     FSSpecPersistence(tmp_path).write_bytes("name", b"one")
