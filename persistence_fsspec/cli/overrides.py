@@ -15,7 +15,14 @@ from persistence_fsspec.cli.options import AsJson, Verbose
 from persistence_fsspec.overrides import Override
 
 _FACES: Final = {"flytekit": "persistence_fsspec.faces.flyte"}
-"""A framework's distribution -> our face for it, whose ``install()`` overrides."""
+"""A framework's distribution -> our face for it, whose ``install()`` overrides, in each program that imports the framework."""
+
+_ASKED: Final = {
+    "xtlib": "xt_config.yaml names persistence_fsspec.faces.xt.FSSpecStore",
+    "statisfactory": "pyproject.toml of the project names persistence_fsspec.faces.statisfactory_plugin",
+    "functionfuse": "the program imports persistence_fsspec.faces.functionfuse",
+}
+"""Those that ask for ours by a line of the user's -> when they do."""
 
 OVERRIDES_EXAMPLES: Final = """\b
 Examples:
@@ -38,18 +45,22 @@ class _Framework:
         version: Empty where it is not installed.
         problem: Why nothing of it could be overridden.
         overrides: What was.
+        unless: What makes it use ours, where being installed is not enough.
     """
 
     name: str
     version: str
     problem: str
     overrides: tuple[Override, ...]
+    unless: str = ""
 
     @property
     def state(self) -> str:
         """For people."""
         if not self.version:
             return f"{self.name}: not installed here"
+        if self.unless:
+            return f"{self.name} {self.version}: its own storage, unless {self.unless}"
         if self.problem:
             return f"{self.name} {self.version}: keeps its own storage: {self.problem}"
         if not self.overrides:
@@ -61,6 +72,7 @@ def overrides(as_json: AsJson = False, verbose: Verbose = 0) -> None:
     """Show what is overridden in workflow frameworks: class now, class before, why, how to switch it off."""
     with one_screen(as_json=as_json, verbose=verbose, verb="overrides"):
         found = [_framework(name, face) for name, face in _FACES.items()]
+        found += [_Framework(name, _version(name), "", (), unless) for name, unless in _ASKED.items()]
         if wants_json(as_json):
             output.as_json(_as_dict(found))
             return
@@ -73,9 +85,8 @@ def overrides(as_json: AsJson = False, verbose: Verbose = 0) -> None:
 
 
 def _framework(name: str, face: str) -> _Framework:
-    try:
-        found = version(name)
-    except PackageNotFoundError:
+    found = _version(name)
+    if not found:
         return _Framework(name, "", "", ())
     try:
         made = importlib.import_module(face).install()
@@ -84,10 +95,17 @@ def _framework(name: str, face: str) -> _Framework:
     return _Framework(name, found, "", made)
 
 
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
 def _as_dict(found: Iterable[_Framework]) -> dict[str, Any]:
     found = list(found)
     return {
-        "frameworks": [{"name": one.name, "version": one.version, "problem": one.problem} for one in found],
+        "frameworks": [{name: getattr(one, name) for name in ("name", "version", "problem", "unless")} for one in found],
         "overrides": [override.as_dict() for one in found for override in one.overrides],
         "problems": records.unknown(),
     }

@@ -16,23 +16,39 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("flytekit") is not None
 
 
 def test_a_framework_that_is_not_there_is_said(persist):
-    """One line, and it is no failure."""
+    """One line each, and it is no failure."""
     said = persist("overrides")
 
     assert (said.code, said.err) == (0, "")
-    assert said.out == "flytekit: not installed here\n"
+    assert said.out.splitlines() == [
+        f"{name}: not installed here" for name in ("flytekit", "xtlib", "statisfactory", "functionfuse")
+    ]
+
+
+@pytest.mark.parametrize("name", ["xtlib", "statisfactory", "functionfuse"])
+def test_what_makes_a_framework_use_ours_is_said(persist, monkeypatch, name):
+    """Where being installed beside it is not enough."""
+    version = importlib.metadata.version
+    monkeypatch.setattr("persistence_fsspec.cli.overrides.version", lambda asked: "9.9" if asked == name else version(asked))
+    (line,) = [line for line in persist("overrides").out.splitlines() if "9.9" in line]
+    ours = line.rpartition(" ")[2]
+
+    assert line.startswith(f"{name} 9.9: its own storage, unless ")
+    module, _, member = ours.rpartition(".")
+    assert importlib.util.find_spec(ours) if member.islower() else hasattr(importlib.import_module(module), member)
 
 
 def test_it_answers_in_json(persist):
     """One object."""
     said = persist("overrides", "--json")
 
-    assert said.json == {
+    assert {name: value for name, value in said.json.items() if name != "frameworks"} == {
         "schema": 1,
-        "frameworks": [{"name": "flytekit", "version": "", "problem": ""}],
         "overrides": [],
         "problems": [],
     }
+    assert said.json["frameworks"][0] == {"name": "flytekit", "version": "", "problem": "", "unless": ""}
+    assert [one["name"] for one in said.json["frameworks"] if one["unless"]] == ["xtlib", "statisfactory", "functionfuse"]
 
 
 @pytest.fixture
@@ -47,14 +63,14 @@ def test_a_framework_that_does_not_work_is_said(persist, broken):
     said = persist("overrides")
 
     assert said.code == 0
-    assert said.out == "flytekit 9.9: keeps its own storage: ModuleNotFoundError: No module named 'flytekit'\n"
+    assert said.out.splitlines()[0] == "flytekit 9.9: keeps its own storage: ModuleNotFoundError: No module named 'flytekit'"
 
 
 def test_the_reason_is_in_the_json(persist, broken):
     """For machines, too."""
-    (framework,) = persist("overrides", "--json").json["frameworks"]
+    framework = persist("overrides", "--json").json["frameworks"][0]
 
-    assert framework == {"name": "flytekit", "version": "9.9", "problem": "ModuleNotFoundError: No module named 'flytekit'"}
+    assert (framework["version"], framework["problem"]) == ("9.9", "ModuleNotFoundError: No module named 'flytekit'")
 
 
 # --- the records behind it ---
@@ -179,7 +195,7 @@ def test_unknown_protocols_are_printed(persist, monkeypatch):
     monkeypatch.setenv(overrides.VARIABLE, "gss")
     told = "PERSISTENCE_FSSPEC_OVERRIDE: there is no protocol 'gss'. Did you mean 'gs'?"
 
-    assert persist("overrides").out == f"{told}\nflytekit: not installed here\n"
+    assert persist("overrides").out.splitlines()[:2] == [told, "flytekit: not installed here"]
     assert persist("overrides", "--json").json["problems"] == [told]
 
 

@@ -633,7 +633,7 @@ def test_the_command_answers_in_json(run):
 
     assert said["schema"] == 1
     assert said["problems"] == []
-    assert said["frameworks"] == [{"name": "flytekit", "version": "1.16.31", "problem": ""}]
+    assert said["frameworks"][0] == {"name": "flytekit", "version": "1.16.31", "problem": "", "unless": ""}
     assert {one["protocol"] for one in said["overrides"]} == {"gs", "gcs", ""}
     assert {"framework", "protocol", "now", "before", "why", "active", "switch_off"} == {*said["overrides"][0]}
 
