@@ -159,6 +159,12 @@ def _sftp(folder):
     return sftp.serve(folder)
 
 
+def _lakefs(folder):
+    from tests.servers import lakefs
+
+    return lakefs.serve(folder)
+
+
 s3_server = server_fixture("s3_server", _s3)
 strict_s3_server = server_fixture("strict_s3_server", _strict_s3)
 ftp_server = server_fixture("ftp_server", _ftp)
@@ -168,3 +174,4 @@ webdav_server = server_fixture("webdav_server", _webdav)
 gcs_server = server_fixture("gcs_server", _gcs)
 azure_server = server_fixture("azure_server", _azure)
 sftp_server = server_fixture("sftp_server", _sftp)
+lakefs_server = server_fixture("lakefs_server", _lakefs)

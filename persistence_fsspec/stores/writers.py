@@ -16,6 +16,7 @@ from persistence_fsspec.errors import (
     ObjectExistsError,
     PersistenceError,
     StoreError,
+    TruncatedError,
 )
 from persistence_fsspec.foreign import translated
 from persistence_fsspec.store import ObjectInfo, Writer
@@ -152,9 +153,16 @@ class ObjectWriter:
             _require_whole(self)
             self._told = self._complete()
             self._sent = True
-        self._committed = self._told or self._driver.info(self._key)
+        self._committed = self._told or self._looked_at()
         self.abort()
         return self._committed
+
+    def _looked_at(self) -> ObjectInfo:
+        """What stands there now; no server gets away with less than it was sent."""
+        found = self._driver.info(self._key)
+        if found.size is not None and found.size < self._written:
+            raise TruncatedError(f"{found.size} bytes stand there of {self._written}, unless somebody has replaced it since")
+        return found
 
     def _complete(self) -> ObjectInfo | None:
         """What the answer says of the object; None when that is too little, and it has to be looked at."""

@@ -42,6 +42,16 @@ class TestS3(StoreConformance, TreeConformance):
         return harness
 
 
+@pytest.mark.server("lakefs")
+class TestLakefs(StoreConformance, TreeConformance):
+    """Against a stand-in: it shows what the driver does, and nothing of a real server."""
+
+    @pytest.fixture
+    def harness(self, lakefs_server):
+        pytest.importorskip("lakefs_spec")
+        return ServerHarness(lakefs_server)
+
+
 @pytest.mark.server("ftp")
 class TestFtp(StoreConformance, TreeConformance):
     @pytest.fixture

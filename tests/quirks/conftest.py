@@ -41,6 +41,12 @@ def azure(azure_server):
 
 
 @pytest.fixture
+def lakefs(lakefs_server):
+    pytest.importorskip("lakefs_spec")
+    return ServerHarness(lakefs_server)
+
+
+@pytest.fixture
 def ftp(ftp_server):
     return ServerHarness(ftp_server)
 

@@ -25,7 +25,7 @@ from persistence_fsspec.stores.filesystem import FilesystemStore
 from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.testing.conformance import write
 
-_SERVERS = {"s3": "s3", "gcs": "gcs", "azure": "azure", "ftp": "ftp", "ftp_list": "ftp", "http": "http", "webdav": "webdav", "paramiko": "sftp", "sshfs": "sftp"}  # fmt: skip
+_SERVERS = {"s3": "s3", "gcs": "gcs", "azure": "azure", "ftp": "ftp", "ftp_list": "ftp", "http": "http", "webdav": "webdav", "paramiko": "sftp", "sshfs": "sftp", "lakefs": "lakefs"}  # fmt: skip
 
 
 def places(*names: str) -> Any:

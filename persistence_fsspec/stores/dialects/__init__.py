@@ -12,7 +12,7 @@ _DIALECTS: Final = {
     "gcsfs": "gcs:GcsDialect",
     "adlfs": "abfs:AbfsDialect",
     "object-store": "base:ObjectDialect",
-    "lakefs": "base:ObjectDialect",
+    "lakefs": "lakefs:LakefsDialect",
     "ftp": "ftp:FtpDialect",
     "paramiko": "ssh:ParamikoDialect",
     "sshfs": "ssh:SshfsDialect",
