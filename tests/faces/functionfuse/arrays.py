@@ -1,0 +1,145 @@
+"""Store dask arrays apart from the pickle, and read them lazily; prints as JSON what came of it.
+
+Argument: a URL. The options of its driver come as JSON on standard input.
+"""
+
+import json
+import pickle
+import sys
+import uuid
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from persistence_fsspec import FSSpecPersistence, fileobject
+from persistence_fsspec.faces.functionfuse import FILE_PROTOCOL, S3_PROTOCOL, FSSpecStorage, HDF5Serializer, ZarrSerializer
+
+PLAIN = np.arange(2400, dtype="<f8").reshape(40, 60)
+ARRAYS = {
+    "even": da.from_array(PLAIN, chunks=(10, 20)),
+    "uneven": da.from_array(PLAIN, chunks=((3, 30, 7), (60,))),
+    "small": da.from_array(PLAIN.astype("<i2"), chunks=(40, 60)),
+    "number": da.from_array(np.array(7.5)),
+    "empty": da.from_array(np.zeros((0, 5))),
+    "truth": da.from_array(PLAIN > 7, chunks=(40, 7)),
+    "calculated": da.from_array(PLAIN, chunks=(8, 60)).T * 2,
+}
+
+
+class Counted:
+    """Bytes that were read of files."""
+
+    def __init__(self):
+        self.bytes = 0
+        before = fileobject.ObjectReader.readinto
+
+        def readinto(reader, buffer):
+            got = before(reader, buffer)
+            self.bytes += got
+            return got
+
+        fileobject.ObjectReader.readinto = readinto
+
+
+def kind_of(call):
+    try:
+        return f"no error: {call()}"
+    except Exception as exc:
+        return f"{type(exc).__name__}: {exc}"
+
+
+def fails(_block):
+    raise RuntimeError("not this block")
+
+
+def stored(storage):
+    return sorted(info.key for info in storage._persistence.find(""))
+
+
+def looked_at(url, options, serializer, **more):
+    storage = FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options, **more)
+    storage.register_persistent_serializers(serializer)
+    wrong = []
+    for name, array in ARRAYS.items():
+        storage.save("wf", name, {"array": array})
+    for name, array in ARRAYS.items():
+        back = storage.read_task("wf", name)["array"]
+        same = type(back) is type(array) and back.dtype == array.dtype and back.shape == array.shape
+        if not (same and np.array_equal(back.compute(), array.compute())):
+            wrong.append(name)
+    added = storage.read_task("wf", "even")["array"] + storage.read_task("wf", "uneven")["array"]
+    found = {"wrong": wrong, "added": bool(np.array_equal(added.compute(), PLAIN * 2))}
+    found["nodes"] = storage.list_tasks("wf", "*") == sorted(ARRAYS)
+    found["elsewhere"] = [key for key in stored(storage) if not key.startswith("wf/")]
+    storage.remove_task("wf", pattern="*")
+    found["left"] = stored(storage)
+    found["failed"] = kind_of(lambda: storage.save("wf", "a", [ARRAYS["even"], ARRAYS["even"].map_blocks(fails, dtype="f8")]))
+    unknown = ARRAYS["even"][ARRAYS["even"] > 3]
+    found["unknown"] = kind_of(lambda: storage.save("wf", "a", unknown))
+    found["left by failures"] = stored(storage)
+    return found
+
+
+def later(storage):
+    """What a later version wrote, and what is not there."""
+    storage.register_persistent_serializers(HDF5Serializer, ZarrSerializer)
+    protocols = storage.get_protocols(storage.get_bigdata_path("wf"))
+    ours = (HDF5Serializer, ZarrSerializer)
+    return {
+        "later": [kind_of(lambda one=one: one.unpickle(("2", "x"), protocols)) for one in ours],
+        "missing": [isinstance(error_of(one.unpickle, ("1", "x"), protocols), FileNotFoundError) for one in ours],
+        "remove missing": [isinstance(error_of(one.remove, ("1", "x"), protocols), FileNotFoundError) for one in ours],
+        "no filesystem": kind_of(lambda: ZarrSerializer.pickle(ARRAYS["even"], {FILE_PROTOCOL: None})),
+    }
+
+
+def error_of(call, *arguments):
+    try:
+        call(*arguments)
+    except Exception as exc:
+        return exc
+    return None
+
+
+def lazily(url, options):
+    """How much of 32 MB is read for 1.6 MB."""
+    storage = FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options)
+    storage.register_persistent_serializers(HDF5Serializer)
+    storage.save("wf", "a", da.zeros((2000, 2000), chunks=(100, 2000)) + 1)
+    counted = Counted()
+    array = storage.read_task("wf", "a")
+    opened = counted.bytes
+    total = float(array[1500:1600].sum().compute())
+    return {"opened": opened, "read": counted.bytes, "total": total}
+
+
+def travels(url):
+    """Other processes read it by themselves."""
+    sums = []
+    for serializer in (HDF5Serializer, ZarrSerializer):
+        storage = FSSpecStorage(f"{url}/{uuid.uuid4().hex}")
+        storage.register_persistent_serializers(serializer)
+        storage.save("wf", "a", ARRAYS["even"])
+        array = storage.read_task("wf", "a")
+        sums.append(float(array.sum().compute(scheduler="processes")))
+        sums.append(float(pickle.loads(pickle.dumps(array)).sum().compute()))
+    return sums
+
+
+def main() -> None:
+    url, options = sys.argv[1], json.load(sys.stdin)
+    answers = {"zarr": zarr.__version__}
+    for serializer in (HDF5Serializer, ZarrSerializer):
+        answers[serializer.__name__] = looked_at(url, options, serializer)
+    answers["by the filesystem alone"] = looked_at(url, options, HDF5Serializer, protocols=(S3_PROTOCOL,))
+    answers["later"] = later(FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options))
+    answers["lazily"] = lazily(url, options)
+    answers["there"] = FSSpecPersistence(url, storage_options=options).exists("")
+    if url.startswith("file:"):
+        answers["travels"] = travels(url)
+    print(json.dumps(answers))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Dask arrays in Function Fuse's storage, in environments that have dask: as HDF5, and by both generations of zarr."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.servers.environment import environment
+from tests.servers.process import NotInstalled
+
+PROGRAM = Path(__file__).parent / "functionfuse" / "arrays.py"
+OURS = ("dask[array]==2025.12.0", "h5py>=3.11", "s3fs>=2025.10.0")
+GENERATIONS = {"zarr 3": (*OURS, "zarr>=3"), "zarr 2": (*OURS, "zarr<3", "numcodecs<0.16")}
+BUILT_AHEAD = [partial(environment, "dask-array", requirements, project=True) for requirements in GENERATIONS.values()]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def python(request):
+    if request.param == "zarr 3" and sys.version_info < (3, 11):
+        pytest.skip("zarr 3 needs Python 3.11")
+    try:
+        return environment("dask-array", GENERATIONS[request.param], project=True)
+    except NotInstalled as exc:
+        pytest.skip(f"dask and zarr cannot be installed here: {str(exc)[-300:]}")
+
+
+@pytest.fixture(scope="module", params=["memory", "file", *(pytest.param(n, marks=pytest.mark.server(n)) for n in ("s3", "ftp"))])
+def told(request, python, tmp_path_factory):
+    """What the program says of one store."""
+    url, options = f"memory://{uuid.uuid4().hex}", None
+    if request.param == "file":
+        url = tmp_path_factory.mktemp("results").as_uri()
+    elif request.param != "memory":
+        server = request.getfixturevalue(f"{request.param}_server")
+        url, options = f"{server.url}/{uuid.uuid4().hex}", server.storage_options
+    done = subprocess.run(
+        [str(python), str(PROGRAM), url],
+        input=json.dumps(options),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        cwd=tmp_path_factory.mktemp("work"),
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+WAYS = pytest.mark.parametrize("way", ["HDF5Serializer", "ZarrSerializer", "by the filesystem alone"])
+
+
+@WAYS
+def test_arrays_come_back(told, way):
+    """Every element, of any shape, type and division into chunks; two of them are not mixed up."""
+    assert told[way]["wrong"] == []
+    assert told[way]["added"]
+
+
+@WAYS
+def test_arrays_lie_in_the_workflow(told, way):
+    """Below its ``bigdata``, which is no node."""
+    assert told[way]["nodes"]
+    assert told[way]["elsewhere"] == []
+
+
+@WAYS
+def test_arrays_go_with_the_result(told, way):
+    """Nothing is left of them."""
+    assert told[way]["left"] == []
+
+
+@WAYS
+def test_what_fails_leaves_nothing(told, way):
+    """An array that cannot be calculated takes those along that were written before it."""
+    assert told[way]["failed"].startswith("RuntimeError: not this block")
+    assert told[way]["unknown"].startswith("InvalidOptionError")
+    assert "compute_chunk_sizes" in told[way]["unknown"]
+    assert told[way]["left by failures"] == []
+
+
+def test_a_part_is_read_for_a_part(told):
+    """Of 32 MB, little more than the 1.6 MB that are asked for, and hardly anything for the array itself."""
+    assert told["lazily"]["total"] == 200_000
+    assert told["lazily"]["opened"] <= 1_000_000
+    assert told["lazily"]["read"] - told["lazily"]["opened"] <= 3_000_000
+
+
+def test_later_versions_are_told(told):
+    """What this version cannot read, it does not guess."""
+    assert all(error.startswith("UnpicklingError") and "version 2" in error for error in told["later"]["later"])
+
+
+def test_missing_arrays_are_not_found(told):
+    """A FileNotFoundError, so that a workflow calculates the node again."""
+    assert told["later"]["missing"] == [True, True]
+    assert told["later"]["remove missing"] == [True, True]
+
+
+def test_a_storage_without_a_filesystem_is_told(told):
+    """Zarr needs one."""
+    assert told["later"]["no filesystem"].startswith("InvalidOptionError")
+
+
+def test_arrays_travel(told):
+    """Other processes read what they need by themselves."""
+    if "travels" not in told:
+        pytest.skip("memory is that of one process, and the options for tests are literal secrets")
+    assert told["travels"] == [2400 * 2399 / 2] * 4
