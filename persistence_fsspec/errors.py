@@ -58,6 +58,8 @@ class PersistenceError(Exception):
 
     retryable: bool = False
     retry_after_seconds: float | None = None
+    in_doubt: bool = False
+    """Of a write on condition: an earlier attempt got no answer, and may have been done and replaced since."""
 
     def __init__(self, message: str, *, operation: str = "", url: str = "", hint: str = "") -> None:
         message = redact(message)

@@ -206,6 +206,10 @@ class FSSpecPersistence(Transferring):
         """
         if isinstance(data, str):
             raise TypeError("write_bytes takes bytes; encode the text, or use open(path, 'w')")
+        if if_match == "":
+            raise InvalidOptionError(
+                "if_match is empty", hint="It is the ObjectInfo.version that is to be replaced; None asks for none."
+            )
         place = self._place(path).require_object()
         writer = place.store.writer(
             place.key, size=len(memoryview(data).cast("B")), overwrite=overwrite, if_match=if_match, metadata=metadata
@@ -245,10 +249,14 @@ class FSSpecPersistence(Transferring):
             return open_writer(place.store.writer(place.key, overwrite=kind == "w"), mode, encoding)
 
     def append(self, path: Address, data: bytes) -> None:
-        """Add bytes at the end of an object, or begin it.
+        """Add bytes at the end of an object, or begin it; of many who do so at once, all bytes are kept.
+
+        Stores of whole objects read, extend and replace it on condition. Its metadata stay, its type is that of its name, and other
+        headers (an encoding, a cache control) go.
 
         Raises:
-            UnsupportedPersistenceOp: The store cannot, or would lose what is there.
+            UnsupportedPersistenceOp: The store cannot, or would lose what is there; or the object is too large to be rewritten.
+            ConflictError: It cannot be known whether the bytes are there.
         """
         place = self._place(path).require_object()
         place.store.append(place.key, bytes(data))
@@ -474,7 +482,7 @@ def _pin(place: Place, version: str | ObjectInfo | None) -> ObjectInfo | None:
     for info in place.store.versions(place.key):
         if info.version_id == version:
             return info
-    raise ObjectNotFoundError(f"no version {version!r} of it is kept", operation="read", url=place.url)
+    raise ObjectNotFoundError(f"no version {version!r} of it is kept", url=place.url)
 
 
 def _chained(first: ObjectInfo | None, rest: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:

@@ -59,7 +59,7 @@ _SHOWN_PARAMETERS: Final = frozenset(
 
 _OPENS_STORES: Final = r"""
     (?: x-(?:amz|goog)-(?:signature|credential|security-token|[a-z-]+-key)
-      | sig | signature | sharedaccesssignature | credential | upload_id | uploadid
+      | sig | sas | signature | sharedaccesssignature | credential | upload_id | uploadid
       | aws_?access_?key_?id | googleaccessid | [a-z_-]*(?:secret|access|account|api|private)[_-]?key
       | (?:access|auth|id|refresh|sas|security|session|delegation)?[_-]?token
       | (?:access|account|api|aws|client|shared)?[_-]?(?:secret|password|passwd|passphrase)
@@ -88,7 +88,7 @@ _HEADER: Final = r"""(?ix)
 _BEARER: Final = r"(?i)\b(bearer|basic|negotiate)\s+(?=[^\s\"']*[\d=])[\w.~+/=-]{12,}"
 # Every pattern above needs one of these; most texts have none.
 _TELLTALES: Final = re.compile(
-    r"(?i)[@?=]|cookie|authorization|bearer|basic|negotiate|(?:token|secret|passw(?:or)?d|key|phrase|sig\w*)\\?['\":]"
+    r"(?i)[@?=]|cookie|authorization|bearer|basic|negotiate|(?:token|secret|passw(?:or)?d|key|phrase|sig\w*|sas)\\?['\":]"
 )
 
 

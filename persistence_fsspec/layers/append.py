@@ -61,7 +61,7 @@ class Appending:
         missing = self._data
         if self._failure is not None:
             missing = self._data[self._arrived(self._failure) :]
-        if missing and not self._appended:
+        if (missing or self._failure is None) and not self._appended:  # of nothing, an object may begin
             try:
                 self._store.append(self._key, missing)
             except PersistenceError as exc:
@@ -86,8 +86,7 @@ class Appending:
         size = self._settled()
         if self._before is not None and size is not None:
             arrived = size - self._before
-            # A store that appends by rewriting does so on condition, which only one of two attempts can meet.
-            late = isinstance(failure, OperationTimeoutError) and self._store.capabilities.append == "native"
+            late = isinstance(failure, OperationTimeoutError)  # and some bytes may still be on their way
             possible = arrived == len(self._data) or (0 <= arrived < len(self._data) and not late)
             if possible and (arrived == 0 or self._store.read(self._key, self._before, size) == self._data[:arrived]):
                 return arrived

@@ -19,12 +19,14 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PersistenceError,
 )
+from persistence_fsspec.foreign import translated
 from persistence_fsspec.layers.append import Appending
 from persistence_fsspec.layers.layer import Layer, UploadLayer, WriterLayer
 from persistence_fsspec.layers.loop import Loop, Renew
 from persistence_fsspec.layers.resume import Resumed
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part, Store, Upload, Writer
+from persistence_fsspec.stores import rewriting
 
 _T = TypeVar("_T")
 
@@ -134,8 +136,12 @@ class RetryLayer(Layer):
         self.repeated("delete", key, lambda: self.inner.delete_folder(key), done=_is_gone)
 
     def append(self, key: str, data: bytes) -> None:
-        """Look how long the object is, before and after; append only what is missing."""
-        Appending(self, self.inner, key, data).run()
+        """Each step of a rewrite by itself; else look how long the object is, before and after, and append what is missing."""
+        if self.capabilities.append == "rewrite":
+            with translated("append", self.url(key)):
+                rewriting.append(self, key, data)
+        else:
+            Appending(self, self.inner, key, data).run()
 
     def _there(self, key: str) -> ObjectInfo | None:
         try:

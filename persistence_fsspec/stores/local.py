@@ -16,6 +16,7 @@ from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
     ChangedDuringReadError,
     IsAFolderError,
+    ObjectNotFoundError,
     PermissionDeniedError,
     PersistenceError,
     UnsupportedPersistenceOp,
@@ -313,7 +314,10 @@ class LocalStore:
         """Remove the copy."""
         with Translated("delete", version.key):
             copy = local_path(snapshots.copy_of(version))
-            os.unlink(copy)
+            try:
+                os.unlink(copy)
+            except FileNotFoundError as exc:
+                raise ObjectNotFoundError("no such version of it is kept") from exc
             with contextlib.suppress(OSError):  # it holds others
                 copy.parent.rmdir()
 

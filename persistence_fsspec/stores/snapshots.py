@@ -139,14 +139,25 @@ def take(driver: Driver, key: str, stream: Callable[[ObjectInfo], Iterator[bytes
 
 def forget(driver: Driver, version: ObjectInfo) -> None:
     """See `Store.forget`."""
-    version_id = version.version_id or ""
-    if _ID.fullmatch(version_id):
-        driver.do("delete", copy_of(version), driver.dialect.delete)
-        if driver.capabilities.folders:
-            with contextlib.suppress(PersistenceError):  # it holds others
-                driver.do("delete", kept_folder(version.key), driver.dialect.delete_folder)
+    if not version.version_id:
+        raise ObjectNotFoundError("no such version of it is kept", operation="delete", url=driver.url(version.key))
+    if _ID.fullmatch(version.version_id):
+        _delete_copy(driver, version)
     else:
+        version_id = version.version_id
         driver.do("delete", version.key, lambda fs, path: driver.dialect.delete_version(fs, path, version_id))
+
+
+def _delete_copy(driver: Driver, version: ObjectInfo) -> None:
+    copy = copy_of(version)
+    try:
+        driver.info(copy)  # some stores say nothing of one that is not there
+        driver.do("delete", copy, driver.dialect.delete)
+    except ObjectNotFoundError as exc:
+        raise ObjectNotFoundError("no such version of it is kept", operation="delete", url=driver.url(version.key)) from exc
+    if driver.capabilities.folders:
+        with contextlib.suppress(PersistenceError):  # it holds others
+            driver.do("delete", kept_folder(version.key), driver.dialect.delete_folder)
 
 
 def _copy(driver: Driver, source: str, target: str) -> None:

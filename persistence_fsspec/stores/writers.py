@@ -175,8 +175,9 @@ class ObjectWriter:
         try:
             with self._driver.call("write", self._key) as fs:
                 told = self._write_at_once(fs)
-        except (ConflictError, ObjectExistsError):
+        except (ConflictError, ObjectExistsError) as exc:
             if not (tried and self._is_ours()):
+                exc.in_doubt = tried
                 raise
             return None
         return None if told is None else replace(told, key=self._key)

@@ -96,6 +96,13 @@ def test_a_path_is_required(record):
         FSSpecStore(record)
 
 
+@pytest.mark.parametrize("record", [None, "s3://bucket", ["path", "x"]])
+def test_a_record_is_a_table(record):
+    """Anything else is said."""
+    with pytest.raises(InvalidOptionError, match="is a table"):
+        FSSpecStore(record)
+
+
 def test_an_unknown_entry_is_refused():
     """It is named, and what it says is not shown."""
     with pytest.raises(InvalidOptionError, match="no entry 'account'") as told:
@@ -233,7 +240,9 @@ def test_the_retry_function_stays_behind():
 # --- names ---
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "/a", "a\\b", "~", "~me", "s3://b", "C:\\x", "zip::a", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/a", "a\\b", "~", "~me", "s3://b", "C:\\x", "c:", "zip::a", "a\0b"]
+)
 def test_a_container_stays_in_its_place(name):
     """What would lead anywhere else is no name of a container, for any method."""
     there = store()

@@ -97,6 +97,29 @@ def test_a_container_stays_when_its_last_blob_goes(store):
     assert store.list_containers() == ["ws"]
 
 
+@pytest.mark.server("s3")
+def test_a_container_that_was_written_into_before_it_was_created(s3):
+    """It is there already, and stays when its last blob goes."""
+    s3.create_blob("ws9", "a", "text")
+    assert s3.create_container("ws9") is False
+    s3.delete_blob("ws9", "a")
+
+    assert s3.does_container_exist("ws9")
+    assert s3.list_blobs("ws9") == []
+
+
+@pytest.mark.server("s3")
+def test_an_object_beside_a_container_of_its_name_is_no_matter(s3_server):
+    """The container is there all the same."""
+    prefix = f"xt-{uuid.uuid4().hex}"
+    there = FSSpecStore({"path": f"{s3_server.url}/{prefix}", "key": json.dumps(s3_server.storage_options)})
+    there.create_blob("ws", "a", "text")
+    s3_server.raw_write(f"{prefix}/ws", b"an object")
+
+    assert there.does_container_exist("ws")
+    assert there.list_blobs("ws") == ["a"]
+
+
 def test_a_container_is_deleted_whole(store, tmp_path):
     """True, and nothing of it is left: no blob, no snapshot, not its name."""
     store.create_blob("ws", "a/b/c", "text")
@@ -354,6 +377,15 @@ def test_a_file_never_goes_into_a_folder_by_mistake(store, tmp_path):
         else:  # an object and a folder may share a name
             assert store.list_blobs("ws") == ["b", "b/c"]
             store.delete_blob("ws", "b")
+
+
+def test_a_download_never_goes_into_a_folder_by_mistake(store, tmp_path):
+    """Of this machine; it stays as it is."""
+    store.create_blob("ws", "a", "text")
+    with pytest.raises(IsAFolderError):
+        store.get_blob_to_path("ws", "a", str(tmp_path))
+
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_listed_folder_is_fetched_as_a_folder(store, tmp_path):

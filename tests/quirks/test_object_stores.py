@@ -21,6 +21,8 @@ from persistence_fsspec.errors import (
     ChangedDuringReadError,
     ConflictError,
     InvalidNameError,
+    InvalidOptionError,
+    IsAFolderError,
     ObjectExistsError,
     ObjectNotFoundError,
     OperationTimeoutError,
@@ -850,3 +852,33 @@ def test_s3_a_version_suffix_in_a_name_does_not_hit_another_object(s3_server):
         with pytest.raises(InvalidNameError):
             act("doc?versionId=7")
     assert s3_server.raw_read(f"{folder}/doc") == b"precious"
+
+
+@pytest.mark.server("azure")
+@pytest.mark.quirk("abfs-append")
+def test_blobs_in_the_place_of_folders(azure_server, azure):
+    """Hadoop's: they are no objects to append to, hide no blob of their name, and go with their folder."""
+    client = instance_of(azure.store).service_client
+    marks = {"hdi_isfolder": "true"}
+
+    def mark(name):
+        blob = client.get_blob_client(*azure.persistence.url(name).partition("://")[2].split("/", 1))
+        sync(instance_of(azure.store).loop, lambda: blob.upload_blob(b"", metadata=marks, overwrite=True))
+
+    mark("d")
+    azure.raw_write("d/k", b"1")
+    azure.raw_write("both", b"2")
+    azure.raw_write("both/k", b"3")
+
+    with pytest.raises(IsAFolderError):
+        azure.persistence.append("d", b"more")
+    assert sorted(azure.persistence.listdir()) == ["both", "both", "d"]
+    azure.persistence.delete("d", recursive=True)
+    assert not azure.persistence.exists("d")
+    assert azure.raw_names() == ["both", "both/k"]
+
+
+def test_a_write_on_condition_of_nothing_is_refused():
+    """It would replace whatever is there."""
+    with pytest.raises(InvalidOptionError):
+        FSSpecPersistence("memory://condition").write_bytes("k", b"1", if_match="")

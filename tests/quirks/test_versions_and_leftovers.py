@@ -287,6 +287,22 @@ def test_generations_of_a_bucket_that_keeps_them_are_its_own(gcs_server):
     assert not [name for name in persistence.listdir(recursive=True) if KEPT in name]
 
 
+@pytest.mark.server("s3")
+@pytest.mark.server("gcs")
+@pytest.mark.server("azure")
+@pytest.mark.parametrize("name", ["s3", "gcs", "azure"])
+def test_what_is_no_version_deletes_nothing(request, name):
+    """Neither what a write returned, nor what is there, where no versions are kept."""
+    server = request.getfixturevalue(f"{name}_server")
+    persistence = FSSpecPersistence(f"{server.url}/no-version", storage_options=in_environment(server.storage_options))
+    written = persistence.write_bytes("k", b"live")
+
+    for info in (written, persistence.info("k")):
+        with pytest.raises(ObjectNotFoundError, match="no such version"):
+            persistence.delete("k", version=info)
+    assert persistence.read_bytes("k") == b"live"
+
+
 class _GoogleThatForgets:
     """Answers as the service does about generations, which the emulator does not tell apart when it deletes."""
 

@@ -32,6 +32,8 @@ def read(storage_creds: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
     Raises:
         InvalidOptionError: Another entry, one that is no text, or no JSON object. What they say is not shown.
     """
+    if not isinstance(storage_creds, Mapping):
+        raise InvalidOptionError(f"the record of a storage service of XT is a table, not {type(storage_creds).__name__}")
     unknown = sorted(str(name) for name in storage_creds if name not in _NAMES)
     if unknown:
         raise InvalidOptionError(
@@ -54,7 +56,7 @@ def _options(text: str) -> dict[str, Any] | None:
         return None
     try:
         options = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         options = None  # nothing of the text in the error, nor in its causes
     if not isinstance(options, dict):
         raise InvalidOptionError("'key' of a storage service of XT is not the text of a JSON object", hint=_EXAMPLE)

@@ -17,7 +17,8 @@ def container_key(name: str) -> str:
     Raises:
         InvalidNameError: It would lead somewhere else.
     """
-    if name in {"", ".", ".."} or set(name) & {"/", "\\", "\0"} or is_url(name) or is_local_path(name):
+    # Behind a drive letter, as in "c:", only a slash is missing.
+    if name in {"", ".", ".."} or set(name) & {"/", "\\", "\0"} or is_url(name) or is_local_path(f"{name}/"):
         raise InvalidNameError(f"{name!r} is no name of a container")
     return name
 
@@ -64,13 +65,15 @@ def tidy(path: str) -> str:
 
 
 def literal(key: str) -> str:
-    """A key, which must not be taken for a URL.
+    """A key, which must not be taken for a URL, or a path of this machine.
 
     Raises:
         InvalidNameError: It would be.
     """
     if is_url(key):
         raise InvalidNameError(f"{key!r}: a name with '://' in it would be taken for a URL")
+    if is_local_path(key):
+        raise InvalidNameError(f"{key!r} would be taken for a path of this machine")
     return key
 
 

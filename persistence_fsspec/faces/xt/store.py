@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ from persistence_fsspec.store import ObjectInfo
 
 _MARK: Final = b"This object keeps an XT container that is empty. It is no blob, and XT never lists it.\n"
 _PIECE: Final = 1 << 20
+_LOOKS: Final = 8
+"""At once, into the folders of a listing."""
 
 
 @untyped
@@ -94,17 +97,16 @@ class FSSpecStore:
             True; False when it is there already.
         """
         name = container_key(container)
-        if self._is_folder(name):
-            return False
-        can = self._persistence.capabilities()
+        existed, can = self._is_folder(name), self._persistence.capabilities()
         if can.folders:
-            self._persistence.make_folder(name)
-            return True
-        try:
+            if not existed:
+                self._persistence.make_folder(name)
+            return not existed
+        try:  # also where blobs make it a container: they may go
             self._persistence.write_bytes(f"{name}/{MARKER}", _MARK, overwrite=not can.create)
         except ObjectExistsError:
             return False
-        return True
+        return not existed
 
     def list_containers(self) -> list[str]:
         """The names of all containers, in order."""
@@ -117,7 +119,7 @@ class FSSpecStore:
             return []
 
     def delete_container(self, container: str) -> bool:
-        """Delete a container with everything in it, snapshots included.
+        """Delete a container with everything in it, snapshots included; what the store keeps of versions by itself stays.
 
         Returns:
             True; False when there is none.
@@ -202,7 +204,10 @@ class FSSpecStore:
         try:
             if recursive:
                 return [(_name(entry, root), entry) for entry in store.find(key)]
-            return [(_name(entry, root), entry) for entry in store.children(key) if not entry.is_folder or self._holds(entry)]
+            entries = list(store.children(key))
+            if store.capabilities.folders:
+                entries = self._without_empty(entries)
+            return [(_name(entry, root), entry) for entry in entries]
         except (ObjectNotFoundError, NotAFolderError) as exc:
             if self._is_folder(address):
                 raise  # something vanished from it just now
@@ -263,6 +268,8 @@ class FSSpecStore:
         """
         if names_folder(blob_path):
             self._fetch_folder(container, blob_path, dest_fn)
+        elif Path(dest_fn).is_dir():  # a file would go into it, under its own name
+            raise IsAFolderError("a folder stands there", operation="get", url=dest_fn)
         elif snapshot is None:
             self._persistence.get(blob_key(container, blob_path), Path(dest_fn), progress=progress(progress_callback))
         else:
@@ -385,15 +392,21 @@ class FSSpecStore:
 
     def _is_folder(self, name: str) -> bool:
         try:
-            return self._persistence.info(name).is_folder
+            if self._persistence.info(name).is_folder:
+                return True
+            # Where keys are flat, an object may stand there as well.
+            return self._persistence.capabilities().flat and next(self._persistence.listdir(name), None) is not None
         except (ObjectNotFoundError, NotAFolderError):
             return False
 
+    def _without_empty(self, entries: list[ObjectInfo]) -> list[ObjectInfo]:
+        """Leave out folders without a blob below: XT knows folders by their blobs alone, and deletes no others."""
+        with ThreadPoolExecutor(_LOOKS) as pool:
+            wanted = list(pool.map(lambda entry: not entry.is_folder or self._holds(entry), entries))
+        return [entry for entry, kept in zip(entries, wanted, strict=True) if kept]
+
     def _holds(self, folder: ObjectInfo) -> bool:
-        """Whether there is a blob below; XT knows folders by their blobs alone, and deletes no others."""
         store, _ = self._persistence.store_and_key()
-        if not store.capabilities.folders:
-            return True
         try:
             return next(store.find(folder.key), None) is not None
         except (ObjectNotFoundError, NotAFolderError):

@@ -80,7 +80,7 @@ class AbfsDialect(ObjectDialect):
             for raw in page:
                 empty = False
                 found = _describe_entry(container, raw)
-                if found is None or found.key in folders:
+                if found is None or (found.is_folder and found.key in folders):
                     continue
                 if found.is_folder:
                     folders.add(found.key)
@@ -189,6 +189,16 @@ class AbfsDialect(ObjectDialect):
     def delete(self, fs: Any, path: str) -> None:
         """One blob."""
         sync(fs.loop, _delete, fs, *split(path))
+
+    def delete_markers(self, fs: Any, path: str) -> None:
+        """Blobs in the place of folders, those below first: a hierarchical account deletes no folder that holds one."""
+        container, blob = split(path)
+        marks = {raw.name for page in _pages(fs, container, blob, flat=True) for raw in page if _marks_folder(raw.metadata)}
+        itself = sync(fs.loop, _properties, fs, container, blob) if blob else None
+        if itself is not None and _marks_folder(itself.metadata):
+            marks.add(blob)
+        for name in sorted(marks, reverse=True):
+            sync(fs.loop, _delete, fs, container, name)
 
     def sign(self, fs: Any, path: str, seconds: int) -> str:
         """By the account's key; other credentials cannot vouch for somebody else."""
@@ -362,7 +372,7 @@ async def _copy(fs: Any, source: tuple[str, str], target: tuple[str, str]) -> No
 
 
 async def _delete(fs: Any, container: str, blob: str, version_id: str | None = None) -> None:
-    which = {"version_id": version_id} if version_id else {}
+    which = {} if version_id is None else {"version_id": version_id}
     await client_of(fs, container, blob).delete_blob(**which, **limits(fs))
 
 

@@ -68,6 +68,8 @@ def s3_delete_version(fs: Any, path: str, version_id: str) -> None:
     bucket, key, _ = fs.split_path(path)
     which = {"Bucket": bucket, "Key": key, "VersionId": version_id}
     current = s3_current(fs, path)
+    if version_id == _NULL and current is None:
+        raise FileNotFoundError(path)  # the version that is written over, which no snapshot is
     if current is None or current.version_id != version_id:
         fs.call_s3("head_object", **which)  # deleting says nothing of one that is not there
         fs.call_s3("delete_object", **which)

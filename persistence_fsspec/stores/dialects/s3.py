@@ -34,8 +34,8 @@ from persistence_fsspec.stores.dialects.s3_upload import (
     status_of,
 )
 
-_CONNECTIONS: Final = 64
 _NAMELESS_REGIONS: Final = frozenset({None, "us-east-1", "aws-global"})
+_CONNECTIONS: Final = 64
 """As many as there may be requests at once (`Policy.max_requests`); the client by itself makes do with ten."""
 
 
