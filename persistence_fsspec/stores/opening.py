@@ -21,7 +21,7 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.registry import known_implementations
 
 from persistence_fsspec.capabilities import Capabilities
-from persistence_fsspec.config import FACTORY, Options, OptionSource
+from persistence_fsspec.config import FACTORY, Options, OptionSource, canonical
 from persistence_fsspec.errors import (
     ConnectionFailedError,
     InvalidOptionError,
@@ -68,6 +68,9 @@ _EXTRAS: Final[Mapping[str, tuple[str, str]]] = {
     "box": ("box", "boxfs"),
 }
 """Protocol -> our extra, and the package it brings."""
+
+_CACHES: Final = frozenset({"simplecache", "filecache", "blockcache", "cached"})
+"""Heads of a chain that hand on the full paths of what lies behind them."""
 
 _OF_THE_INSTANCE: Final = frozenset({"asynchronous", "loop", "skip_instance_cache"})
 """Arguments that say how one instance is used, and nothing of its store."""
@@ -189,9 +192,23 @@ def _build(
     )
     root = Location(location.protocol, location.root, query=location.query)
     dialect.repeat = repeating(policy, str(root))
-    base = "" if is_chain(location.root) else dialect.root_path(cls, location.root, options.values)
+    base = _behind_caches(location.root) if is_chain(location.root) else dialect.root_path(cls, location.root, options.values)
     store = FilesystemStore(Driver(root, base, connections, dialect, known), policy)
     return layered(store, policy, connections.renew)
+
+
+def _behind_caches(root: str) -> str:
+    """The path of a chain's root: a cache knows the paths of what it caches; all else in front begins anew."""
+    head, _, rest = root.partition("::")
+    if head not in _CACHES:
+        return ""
+    if is_chain(rest):
+        return _behind_caches(rest)
+    protocol = rest.partition("://")[0]
+    if canonical(protocol) == "file":
+        return "/"
+    cls = driver_class(protocol)
+    return dialect_for(driver_name(cls)).root_path(cls, rest, {})
 
 
 def _unknown(cls: type, capabilities: Capabilities) -> Capabilities:
@@ -261,7 +278,8 @@ class _Maker:
             return _from_factory(self._location, self._supply)
         root, options = self._location.root, self._supply.take()
         if is_chain(root):
-            fs, _ = fsspec.core.url_to_fs(root, **options)
+            # Without a third slash, the files of this machine begin in the working folder.
+            fs, _ = fsspec.core.url_to_fs(f"{root}/" if root.endswith("::file://") else root, **options)
             return fs
         authority = root.partition("://")[2]
         cls = apart(self._cls, self._location.protocol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 
 import fsspec
@@ -9,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import FSSpecPersistence, Policy, UnsupportedPersistenceOp
+from persistence_fsspec import FSSpecPersistence, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
 
 
 def private_memory():
@@ -120,15 +121,57 @@ def test_a_failed_swap_puts_the_old_version_back():
     assert len(fs.inner.find("")) == 1
 
 
-@pytest.mark.parametrize("head", ["dir", "simplecache"])
-def test_chains_read(head, tmp_path):
-    """A wrapper of fsspec in front of a URL reads what lies behind it."""
+HEADS = ["dir", "simplecache", "filecache", "blockcache"]
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("behind", ["memory", "file", pytest.param("s3", marks=pytest.mark.server("s3"))])
+def test_chains_read(head, behind, request, tmp_path):
+    """A wrapper of fsspec in front of a URL shows what lies behind it, and nothing beside that."""
+    if (head, behind) == ("blockcache", "memory"):
+        pytest.skip("fsspec's own file in memory has no block size")
+    name, options = f"chain-{uuid.uuid4().hex}", {}
+    if behind == "memory":
+        root = f"memory://{name}"
+    elif behind == "file":
+        root = (tmp_path / name).as_uri()
+    else:
+        server = request.getfixturevalue("s3_server")
+        root, options = f"{server.url}/{name}", {"s3": server.storage_options}
+        server.new_bucket(f"beside-{name[6:20]}").raw_write("k", b"not yours")
+    FSSpecPersistence(root, storage_options=options.get("s3")).write_bytes("d/k", b"hello")
+    persistence = FSSpecPersistence(f"{head}::{root}", storage_options=options)
+
+    assert persistence.read_bytes("d/k") == b"hello"
+    assert persistence.read_bytes(f"{head}::{root}/d/k") == b"hello"
+    assert list(persistence.listdir()) == ["d"]
+    assert list(persistence.listdir(recursive=True)) == ["d/k"]
+    assert not persistence.exists(f"beside-{name[6:20]}/k")
+
+
+@pytest.mark.server("s3")
+@pytest.mark.parametrize("head", HEADS)
+def test_a_chain_never_leaves_its_bucket(head, s3_server):
+    """What has the name of another bucket is a key."""
+    name = f"beside-{uuid.uuid4().hex[:12]}"
+    beside = s3_server.new_bucket(name)
+    beside.raw_write("k", b"not yours")
+    persistence = FSSpecPersistence(f"{head}::{s3_server.url}", storage_options={"s3": s3_server.storage_options})
+
+    assert name not in list(persistence.listdir())
+    for act in (persistence.read_bytes, persistence.info):
+        with pytest.raises(ObjectNotFoundError):
+            act(f"{name}/k")
+    with contextlib.suppress(ObjectNotFoundError, UnsupportedPersistenceOp):
+        persistence.delete(f"{name}/k")
+    assert beside.raw_read("k") == b"not yours"
+
+
+def test_a_wrapper_that_is_given_reads():
+    """It knows its own root."""
     name = f"chain-{uuid.uuid4().hex}"
     fsspec.filesystem("memory").pipe_file(f"/{name}/k", b"hello")
-    persistence = FSSpecPersistence("memory://x")
+    wrapped = fsspec.filesystem("dir", path=f"/{name}", fs=fsspec.filesystem("memory"))
 
-    if head == "simplecache":
-        assert persistence.read_bytes(f"simplecache::memory://{name}/k") == b"hello"
-    else:
-        wrapped = fsspec.filesystem("dir", path=f"/{name}", fs=fsspec.filesystem("memory"))
-        assert FSSpecPersistence("dir://", filesystem=wrapped).read_bytes("k") == b"hello"
+    assert FSSpecPersistence("dir://", filesystem=wrapped).read_bytes("k") == b"hello"
