@@ -56,6 +56,7 @@ _BY_STATUS: Final[Mapping[int, _ErrorType]] = {
     412: ConflictError,
     414: InvalidNameError,
     423: ThrottledError,
+    420: ThrottledError,  # lakeFS's
     429: ThrottledError,
     501: UnsupportedPersistenceOp,
     503: ThrottledError,
@@ -620,6 +621,9 @@ _BY_CLASS: Final[Mapping[str, _Rule]] = {
     "lakefs.exceptions.ObjectExistsException": ObjectExistsError,
     "lakefs.exceptions.NotAuthorizedException": AuthenticationError,
     "lakefs.exceptions.ForbiddenException": PermissionDeniedError,
+    "lakefs.exceptions.PermissionException": _from_http,  # also of a 401
+    "lakefs.exceptions.ServerException": _from_http,
+    "lakefs.exceptions.NoAuthenticationFound": AuthenticationError,
     "lakefs.exceptions.LakeFSException": StoreError,
     # Python's own; the most general last
     "zipfile.BadZipFile": StoreError,

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from persistence_fsspec import FSSpecPersistence
-from persistence_fsspec.errors import InvalidNameError, ObjectNotFoundError, TruncatedError
-from tests.quirks.places import places
+from persistence_fsspec import FSSpecPersistence, Policy
+from persistence_fsspec.errors import (
+    AuthenticationError,
+    InvalidNameError,
+    ObjectNotFoundError,
+    OperationTimeoutError,
+    PermissionDeniedError,
+    ServerFailedError,
+    ThrottledError,
+    TruncatedError,
+)
+from persistence_fsspec.foreign import classify
+from tests.quirks.places import places, silent_server
+from tests.servers.faults import Fault
+from tests.servers.faults_http import HttpFaults
 
 
 @places("lakefs")
@@ -50,6 +64,8 @@ def test_roots_are_listed(lakefs_server):
     p = FSSpecPersistence("lakefs://lake", storage_options=lakefs_server.storage_options)
 
     assert "main" in list(p.listdir())
+    assert "main/at-the-root" in [info.key for info in p.find()]
+    assert "main/at-the-root" in list(p.listdir(recursive=True))
     assert "main/at-the-root" in list(p.listdir("main"))
     assert p.info("main").is_folder
     for act in (p.info, p.listdir):
@@ -71,10 +87,94 @@ def test_a_name_with_a_line_break_is_refused(place):
 @places("lakefs")
 def test_less_than_was_sent_is_an_error(place, monkeypatch):
     """Of servers that say they are done."""
-    from lakefs_spec import LakeFSFileSystem
+    from lakefs.object import WriteableObject
 
-    pipe = LakeFSFileSystem.pipe_file
-    monkeypatch.setattr(LakeFSFileSystem, "pipe_file", lambda fs, path, value, **more: pipe(fs, path, value[:2], **more))
+    upload = WriteableObject.upload
+    monkeypatch.setattr(WriteableObject, "upload", lambda it, data, **more: upload(it, data[:2], **more))
 
     with pytest.raises(TruncatedError, match="2 bytes stand there of 5"):
         place.persistence.write_bytes("k", b"12345")
+
+
+@pytest.mark.server("lakefs")
+@pytest.mark.quirk("lakefs-prefixes")
+def test_a_write_makes_no_branch(lakefs_server):
+    """Neither a misspelt one nor any other; the error says what is missing."""
+    pytest.importorskip("lakefs_spec")
+    p = FSSpecPersistence("lakefs://lake", storage_options=lakefs_server.storage_options)
+
+    for act in (lambda: p.write_bytes("mian/k", b"1"), lambda: p.read_bytes("mian/k"), lambda: p.info("mian")):
+        with pytest.raises(ObjectNotFoundError):
+            act()
+    with pytest.raises(ObjectNotFoundError, match="mian"):
+        p.write_bytes("mian/k", b"1")
+    assert "mian" not in lakefs_server.branches()
+
+
+@pytest.mark.server("lakefs")
+def test_names_of_no_repository_and_no_object(lakefs_server):
+    """They are refused by our own error."""
+    pytest.importorskip("lakefs_spec")
+    for url in ("lakefs://My_Lake/main/k", "lakefs://lake/main"):
+        with pytest.raises(InvalidNameError):
+            FSSpecPersistence("/", storage_options={"lakefs": lakefs_server.storage_options}).write_bytes(url, b"1")
+
+
+OPERATIONS = {
+    "info": lambda p: p.info("k"),
+    "read": lambda p: p.read_bytes("k"),
+    "list": lambda p: list(p.listdir()),
+    "find": lambda p: list(p.find()),
+    "write": lambda p: p.write_bytes("k", b"new"),
+    "delete": lambda p: p.delete("k"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_silent_server_is_not_waited_for(name):
+    """By no operation, longer than it was told."""
+    pytest.importorskip("lakefs_spec")
+    with silent_server() as port:
+        options = {"host": f"http://127.0.0.1:{port}", "username": "u", "password": "p"}
+        p = FSSpecPersistence("lakefs://lake/main", storage_options=options, policy=Policy(timeout_seconds=0.3, attempts=1))
+        begun = time.monotonic()
+        with pytest.raises(OperationTimeoutError):
+            OPERATIONS[name](p)
+
+    assert time.monotonic() - begun < 8  # listings have ten times as long
+
+
+@pytest.mark.server("lakefs")
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_server_that_is_busy_is_asked_again(lakefs_server, name):
+    """Whatever is asked of it."""
+    pytest.importorskip("lakefs_spec")
+    lakefs_server.raw_write("k", b"1")
+    with HttpFaults(int(lakefs_server.endpoint_url.rpartition(":")[2]), refusal=b"{}") as proxy:
+        options = {**lakefs_server.storage_options, "host": f"http://127.0.0.1:{proxy.port}"}
+        p = FSSpecPersistence(lakefs_server.url, storage_options=options, policy=Policy(backoff_seconds=0.01))
+        proxy.arm(Fault(kind="unavailable", at=1))
+        OPERATIONS[name](p)
+        assert proxy.fired
+    lakefs_server.raw_delete("k")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, AuthenticationError),
+        (403, PermissionDeniedError),
+        (420, ThrottledError),
+        (429, ThrottledError),
+        (502, ServerFailedError),
+    ],
+)
+def test_errors_are_told_apart(status, error):
+    """By their status."""
+    exceptions = pytest.importorskip("lakefs.exceptions")
+    told = exceptions.PermissionException if status in {401, 403} else exceptions.ServerException
+
+    assert classify(told(status=status, reason="why", body="{}")) is error
