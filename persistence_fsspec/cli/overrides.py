@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any, Final
 
 from persistence_fsspec import overrides as records
@@ -30,7 +31,7 @@ Examples:
   persist overrides --json | jq '.overrides[] | select(.active | not)'     what somebody else has taken over since
   PERSISTENCE_FSSPEC_OVERRIDE=s3,gs persist overrides                     what it would be
 
-It imports each framework as a program of yours would, in this environment."""
+It imports flytekit as a program of yours would, in this environment."""
 
 _MOST_PROTOCOLS: Final = 8
 """So many are named in one line of the table; ``--json`` names all."""
@@ -72,7 +73,7 @@ def overrides(as_json: AsJson = False, verbose: Verbose = 0) -> None:
     """Show what is overridden in workflow frameworks: class now, class before, why, how to switch it off."""
     with one_screen(as_json=as_json, verbose=verbose, verb="overrides"):
         found = [_framework(name, face) for name, face in _FACES.items()]
-        found += [_Framework(name, _version(name), "", (), unless) for name, unless in _ASKED.items()]
+        found += [_asked(name, unless) for name, unless in _ASKED.items()]
         if wants_json(as_json):
             output.as_json(_as_dict(found))
             return
@@ -93,6 +94,14 @@ def _framework(name: str, face: str) -> _Framework:
     except Exception as exc:  # noqa: BLE001 - whatever it is, this command tells it
         return _Framework(name, found, f"{type(exc).__name__}: {exc}", ())
     return _Framework(name, found, "", made)
+
+
+def _asked(name: str, unless: str) -> _Framework:
+    """One that is found as a program would find it; it may be a folder on the path, or an installation without a module."""
+    said, there = _version(name), find_spec(name) is not None
+    if said and not there:
+        return _Framework(name, said, f"it cannot be imported: what is installed holds no module {name!r}", ())
+    return _Framework(name, said or ("(a folder on the path)" if there else ""), "", (), unless)
 
 
 def _version(name: str) -> str:

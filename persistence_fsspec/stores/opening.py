@@ -35,6 +35,7 @@ from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import protect_login, protect_logins, protect_url, redact
 from persistence_fsspec.secret import SecretReference
 from persistence_fsspec.sensitive import arguments, protect_filesystem
+from persistence_fsspec.spelling import did_you_mean
 from persistence_fsspec.store import Store
 from persistence_fsspec.stores.accelerated import faster_dialect_for
 from persistence_fsspec.stores.connections import Connections
@@ -322,8 +323,10 @@ def driver_class(protocol: str) -> type:
     except ImportError as exc:
         raise missing_driver(protocol, str(exc)) from exc
     except ValueError as exc:
+        question = did_you_mean(protocol, {*known_implementations, *ALIASES})
         raise UnknownProtocolError(
-            f"no driver is known for {protocol}://", hint="fsspec.available_protocols() lists those there are."
+            f"no driver is known for {protocol}://{'. ' if question else ''}{question}",
+            hint="'persist protocols' and fsspec.available_protocols() list those there are.",
         ) from exc
     except AttributeError as exc:  # the package has no such class any more
         advice = known_implementations.get(protocol, {}).get("err", "")

@@ -26,14 +26,14 @@ def test_a_framework_that_is_not_there_is_said(persist):
 
 
 @pytest.mark.parametrize("name", ["xtlib", "statisfactory", "functionfuse"])
-def test_what_makes_a_framework_use_ours_is_said(persist, monkeypatch, name):
-    """Where being installed beside it is not enough."""
-    version = importlib.metadata.version
-    monkeypatch.setattr("persistence_fsspec.cli.overrides.version", lambda asked: "9.9" if asked == name else version(asked))
-    (line,) = [line for line in persist("overrides").out.splitlines() if "9.9" in line]
+def test_what_makes_a_framework_use_ours_is_said(persist, monkeypatch, name, tmp_path):
+    """Where being there beside it is not enough."""
+    (tmp_path / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    (line,) = [line for line in persist("overrides").out.splitlines() if "unless" in line]
     ours = line.rpartition(" ")[2]
 
-    assert line.startswith(f"{name} 9.9: its own storage, unless ")
+    assert line.startswith(f"{name} (a folder on the path): its own storage, unless ")
     module, _, member = ours.rpartition(".")
     assert importlib.util.find_spec(ours) if member.islower() else hasattr(importlib.import_module(module), member)
 
@@ -71,6 +71,17 @@ def test_the_reason_is_in_the_json(persist, broken):
     framework = persist("overrides", "--json").json["frameworks"][0]
 
     assert (framework["version"], framework["problem"]) == ("9.9", "ModuleNotFoundError: No module named 'flytekit'")
+
+
+def test_an_installation_without_a_module_is_said(persist, monkeypatch):
+    """As pip makes one of the sources of Function Fuse."""
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        "persistence_fsspec.cli.overrides.version", lambda name: "0.0.1" if name == "functionfuse" else version(name)
+    )
+    (line,) = [line for line in persist("overrides").out.splitlines() if "0.0.1" in line]
+
+    assert "functionfuse 0.0.1: keeps its own storage: it cannot be imported" in line
 
 
 # --- the records behind it ---
