@@ -642,7 +642,7 @@ def test_the_command_says_that_nothing_is_overridden(run):
     """And what is to blame."""
     said = run("-m", "persistence_fsspec", "overrides", PERSISTENCE_FSSPEC_OVERRIDE="0")
 
-    assert said == "flytekit 1.16.31: nothing is overridden (PERSISTENCE_FSSPEC_OVERRIDE)\n"
+    assert said.splitlines()[0] == "flytekit 1.16.31: nothing is overridden (PERSISTENCE_FSSPEC_OVERRIDE)"
 
 
 @pytest.mark.server("s3")
