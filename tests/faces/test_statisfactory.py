@@ -9,7 +9,9 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import uuid
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,16 +21,29 @@ import fsspec
 import pytest
 from fsspec.registry import known_implementations
 
-from persistence_fsspec import InvalidNameError, IsAFolderError, ObjectNotFoundError, PermissionDeniedError, SecretPicklingError
-from persistence_fsspec.faces.statisfactory import Backend, PrefixTakenError, making
+from persistence_fsspec import (
+    FSSpecPersistence,
+    InvalidNameError,
+    InvalidOptionError,
+    IsAFolderError,
+    ObjectNotFoundError,
+    PermissionDeniedError,
+    Policy,
+    SecretPicklingError,
+    UnsupportedPersistenceOp,
+)
+from persistence_fsspec.faces.statisfactory import Backend, PrefixTakenError, making, registering, storage, twin
 from persistence_fsspec.faces.statisfactory import lakefs as lakefs_names
+from persistence_fsspec.faces.statisfactory import settings as settings_of
 from persistence_fsspec.faces.statisfactory.fragments import url_of
 from persistence_fsspec.faces.statisfactory.settings import options_of
 from persistence_fsspec.faces.statisfactory.storage import Registration, SessionPersistence
 from persistence_fsspec.location import parse
+from tests.quirks.places import in_fork
 from tests.servers import lakefs
+from tests.servers import s3 as moto
 from tests.servers.meter import HttpMeter
-from tests.servers.process import HOST
+from tests.servers.process import HOST, free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "statisfactory"
@@ -51,6 +66,13 @@ class Shop:
     def get(self, name, **context):
         fragment = urlparse(self.url(name))
         return Backend.backends()[fragment.scheme](session=self.session).get(fragment=fragment, **context)
+
+
+def ask(operation, url, payload=b"", session=None):
+    """Put or get, whatever the URL."""
+    fragment = urlparse(url)
+    backend = Backend.backends()[fragment.scheme](session=session)
+    return backend.get(fragment=fragment) if operation == "get" else backend.put(payload=payload, fragment=fragment)
 
 
 def aws(server, **more):
@@ -219,6 +241,82 @@ def test_absolute_paths(tmp_path, url):
     assert (tmp_path / "a b.csv").read_bytes() == b"a"
 
 
+@pytest.mark.parametrize(
+    "url", ["file:a.csv", "local:a.csv", "file:below/../a.csv", "file://{}/below/../a.csv", "file://{}/./a.csv"]
+)
+def test_a_file_with_a_protocol_is_a_plain_path(here, tmp_path, url):
+    """From the working folder if it is relative; ``..`` is the user's, as without a protocol."""
+    fragment = urlparse(url.format(tmp_path))
+    backend = Backend.backends()[fragment.scheme](session=None)
+    backend.put(payload=b"a", fragment=fragment)
+
+    assert here.raw_read("a.csv") == b"a"
+    assert backend.get(fragment=fragment) == b"a"
+
+
+@pytest.mark.parametrize("url", ["file://otherhost/a", "file://~/a", "file://a/b.csv", "local://a/b.csv"])
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_file_of_another_machine(here, tmp_path, operation, url):
+    """What stands before the path is a host, never a folder here, and no home."""
+    with pytest.raises(InvalidNameError, match=r"(?s)another machine.*:///folder/name"):
+        ask(operation, url)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["s3:bucket/a.pkl", "memory:a", "sftp:host/x", "data:,x", "lakefs:x", "S3:b/a"])
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_protocol_without_slashes(here, tmp_path, operation, url):
+    """It is refused, and never a file of this machine; the error shows how to write it."""
+    with pytest.raises(InvalidNameError, match=f"Write {urlparse(url).scheme}://"):
+        ask(operation, url)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "file://{}/"])
+def test_a_link_stays(here, tmp_path, prefix):
+    """A link to a file is written through, as by any program that opens it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "f").write_bytes(b"a long old text")
+    (tmp_path / "link").symlink_to("real/f")
+    ask("put", f"{prefix.format(tmp_path)}link", b"new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert here.raw_read("real/f") == b"new"
+
+
+def test_a_link_to_nothing(here, tmp_path):
+    """The file that it leads to is made."""
+    (tmp_path / "link").symlink_to("made")
+    here.put("link", b"new")
+
+    assert (tmp_path / "link").is_symlink()
+    assert here.raw_read("made") == b"new"
+
+
+def test_a_link_in_a_circle(here, tmp_path):
+    """It leads nowhere, and stays what it is."""
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OSError, match="levels of symbolic links"):
+        here.put("link", b"new")
+
+    assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_working_folder_that_is_gone(tmp_path, monkeypatch, operation):
+    """It is our error; paths that do not begin there are as ever."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+
+    with pytest.raises(ObjectNotFoundError, match="working folder"):
+        ask(operation, "a.csv")
+    ask("put", f"{tmp_path}/a.csv", b"a")
+    assert ask("get", f"{tmp_path}/a.csv") == b"a"
+
+
 @pytest.mark.parametrize("url", ["memory://st/../a", "s3://bucket/../a", "ftp://host/a/../../b"])
 def test_a_url_never_leaves_its_root(url):
     """``..`` in a URL is refused before any traffic."""
@@ -246,6 +344,13 @@ def test_a_fragment_is_put_together_again(url):
     assert url_of(urlparse(url)) == url
 
 
+@pytest.mark.parametrize("url", ["simplecache::memory://st/a", "filecache::memory://st/a", "zip://a::memory://st/a.zip"])
+def test_caches_and_archives_are_only_read(url):
+    """What is written through them would not be whole or not at all."""
+    with pytest.raises(UnsupportedPersistenceOp):
+        ask("put", url)
+
+
 # --- s3 ---
 
 
@@ -267,6 +372,32 @@ def test_a_missing_bucket_is_made(bucket, s3_server, region):
     s3(aws(s3_server, aws_region=region)).put(payload=b"x", fragment=urlparse(f"s3://{bucket.name}/a/b"))
 
     assert replace(s3_server, bucket=bucket.name).raw_read("a/b") == b"x"
+
+
+def writer(endpoint_url):
+    """The key of a user who may do everything but make buckets, as settings."""
+    user = {"UserName": f"writer-{uuid.uuid4().hex}"}
+    allowed = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Action": "s3:CreateBucket", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed, denied]})
+    moto._check_signatures(endpoint_url, on=False)
+    try:
+        moto._iam(endpoint_url, {"Action": "CreateUser", **user})
+        moto._iam(endpoint_url, {"Action": "PutUserPolicy", **user, "PolicyName": "p", "PolicyDocument": policy})
+        found = moto._iam(endpoint_url, {"Action": "CreateAccessKey", **user}).find("CreateAccessKeyResult/AccessKey")
+    finally:
+        moto._check_signatures(endpoint_url, on=True)
+    return {"aws_access_key": found.findtext("AccessKeyId"), "aws_secret_access_key": found.findtext("SecretAccessKey")}
+
+
+@pytest.mark.server("strict_s3")
+def test_a_bucket_that_may_not_be_made(strict_s3_server):
+    """The error says that the bucket is missing, which is its cause, too, and why it stays so."""
+    session = aws(strict_s3_server, **writer(strict_s3_server.endpoint_url))
+    with pytest.raises(PermissionDeniedError, match=r"the bucket is not there, and could not be made: .*Denied") as caught:
+        ask("put", f"s3://st-{uuid.uuid4().hex}/k", session=session)
+
+    assert isinstance(caught.value.__cause__, ObjectNotFoundError)
 
 
 @pytest.mark.server("s3")
@@ -307,9 +438,8 @@ def test_a_missing_object_costs_one_more(metered):
     assert len(asked) == 1
 
 
-@pytest.fixture
-def slashing(s3_server):
-    """Backends of keys with a slash in front, apart from those that all tests share."""
+def apart(prefix, registration):
+    """A class of backends apart from those that all tests share."""
 
     class Apart:
         def __init__(self, session):
@@ -318,7 +448,13 @@ def slashing(s3_server):
         def __init_subclass__(cls, prefix):
             """Registers nothing."""
 
-    return making.made(Apart, "s3", Registration(leading_slash=True))(session=aws(s3_server))
+    return making.made(Apart, prefix, registration)
+
+
+@pytest.fixture
+def slashing(s3_server):
+    """Backends of keys with a slash in front."""
+    return apart("s3", Registration(leading_slash=True))(session=aws(s3_server))
 
 
 @pytest.mark.server("s3")
@@ -331,6 +467,16 @@ def test_keys_of_their_own_backend(slashing, s3_server):
     slashing.put(payload=b"ours", fragment=urlparse(f"s3://{s3_server.bucket}{key}"))
     assert s3_server.raw_read(key) == b"ours"
     assert s3_server.raw_read(key[1:]) is None
+
+
+@pytest.mark.parametrize("url", ["simplecache::s3://b/k", "zip://a::s3://b/a.zip"])
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_slash_does_not_reach_into_chains(operation, url):
+    """A cache would find another key; so chains over s3 are refused with ``leading_slash``."""
+    fragment = urlparse(url)
+    backend = apart(fragment.scheme, Registration(leading_slash=True))(session=None)
+    with pytest.raises(InvalidNameError, match="leading_slash does not reach into a chain"):
+        getattr(backend, operation)(fragment=fragment, **({"payload": b""} if operation == "put" else {}))
 
 
 @pytest.mark.server("s3")
@@ -381,8 +527,9 @@ AWS = {"aws_access_key": "AKIA", "aws_secret_access_key": "hunter2", "aws_region
 
 
 def test_settings_of_s3(no_variables):
-    """Key, secret, region and endpoint."""
-    wanted = {"key": "AKIA", "secret": "hunter2", "client_kwargs": {"region_name": "eu-west-1"}, "endpoint_url": "http://s3"}
+    """Key, secret, region and endpoint; a key is a whole login."""
+    login = {"key": "AKIA", "secret": "hunter2", "token": None, "anon": False}
+    wanted = {**login, "client_kwargs": {"region_name": "eu-west-1"}, "endpoint_url": "http://s3"}
 
     assert settled(AWS, "s3://b/k") == wanted
     assert settled(AWS, "s3a://b/k") == wanted
@@ -418,9 +565,61 @@ def test_settings_reach_into_chains(no_variables):
 
 def test_registration_comes_before_settings(no_variables):
     """Option by option, what the registration says holds, then the settings."""
-    found = settled(AWS, "s3://b/k", storage_options={"s3": {"key": "mine"}})
+    found = settled(AWS, "s3://b/k", storage_options={"s3": {"endpoint_url": "http://mine"}})
 
-    assert (found["key"], found["secret"]) == ("mine", "hunter2")
+    assert (found["endpoint_url"], found["key"]) == ("http://mine", "AKIA")
+
+
+@pytest.mark.parametrize(
+    "login",
+    [{"key": "mine", "secret": "too"}, {"profile": "mine"}, {"token": "mine"}, {"anon": True}],
+    ids=lambda login: next(iter(login)),
+)
+@pytest.mark.parametrize("url", ["s3://b/k", "simplecache::s3://b/k"])
+def test_a_login_is_of_one_place(no_variables, url, login):
+    """Where the registration says who asks, the settings do not; what else they say holds."""
+    rest = {"client_kwargs": {"region_name": "eu-west-1"}, "endpoint_url": "http://s3"}
+    found = SessionPersistence(options_of(SimpleNamespace(settings=AWS)), storage_options={"s3": login}).options_for(url)
+
+    assert (found if url.startswith("s3") else found["s3"]) == {**login, **rest}
+
+
+def test_a_login_of_the_settings_is_whole(monkeypatch, no_variables):
+    """No token and no anonymity of the environment are added to it."""
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"token": "another's", "anon": True, "use_ssl": False})
+    found = settled(AWS, "s3://b/k")
+
+    assert (found["key"], found["token"], found["anon"], found["use_ssl"]) == ("AKIA", None, False, False)
+
+
+def test_arguments_of_the_client_are_those_of_both(no_variables):
+    """What the registration says of the client does not drop the region."""
+    found = settled(AWS, "s3://b/k", storage_options={"s3": {"client_kwargs": {"verify": False}}})
+
+    assert found["client_kwargs"] == {"verify": False, "region_name": "eu-west-1"}
+
+
+def test_a_misspelt_setting_is_told_once(monkeypatch, caplog):
+    """The log says what was meant, for all operations together."""
+    monkeypatch.setattr(settings_of, "_warned", set())
+    session = SimpleNamespace(settings={"AWS_S3_ENDPONT": "http://s3", "aws_region": "eu-west-1", "lakefs_bucket": "b"})
+    for _ in range(2):
+        ask("put", "memory://st/misspelt", session=session)
+
+    (told,) = caplog.records
+    assert (told.name, told.levelname) == ("persistence_fsspec", "WARNING")
+    assert "'aws_s3_endpont'" in told.getMessage()
+    assert "Did you mean 'aws_s3_endpoint'?" in told.getMessage()
+
+
+def test_variables_of_ones_own_are_no_settings(monkeypatch, caplog):
+    """What only begins like a setting is for the catalog, and nobody is bothered with it."""
+    monkeypatch.setattr(settings_of, "_warned", set())
+    ask(
+        "put", "memory://st/own", session=SimpleNamespace(settings={"aws_bucket": "b", "lakefs_team": "t", "aws": 1, "base": "x"})
+    )
+
+    assert caplog.records == []
 
 
 def test_settings_come_before_all_else(tmp_path, monkeypatch, no_variables):
@@ -486,6 +685,81 @@ def test_a_function_of_the_url_is_asked_once():
     assert asked == ["ftp://host"]
 
 
+def test_threads_that_begin_at_once_share(monkeypatch):
+    """Of two that make a persistence for the same settings, both use the first."""
+    registration, both = Registration(), threading.Barrier(2)
+
+    class Slow(SessionPersistence):
+        def __init__(self, *arguments, **more):
+            both.wait(10)
+            super().__init__(*arguments, **more)
+
+    monkeypatch.setattr(storage, "SessionPersistence", Slow)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(registration.persistence(None))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert found[0] is found[1]
+
+
+# --- forks ---
+
+
+@contextmanager
+def elsewhere(act):
+    """Another thread is inside of *act*, which is given a function that waits: for a second, at most."""
+    inside, over = threading.Event(), threading.Event()
+
+    def wait():
+        inside.set()
+        over.wait(1.0)
+
+    thread = threading.Thread(target=act, args=(wait,))
+    thread.start()
+    assert inside.wait(10)
+    yield
+    over.set()
+    thread.join(10)
+
+
+def test_a_fork_while_a_backend_is_used(monkeypatch):
+    """The child of a process whose other thread begins with new settings has its own way."""
+    registration, main = Registration(), threading.current_thread()
+
+    def first(wait):
+        class Slow(SessionPersistence):
+            def __init__(self, *arguments, **more):
+                if threading.current_thread() is not main:
+                    wait()
+                super().__init__(*arguments, **more)
+
+        monkeypatch.setattr(storage, "SessionPersistence", Slow)
+        registration.persistence(None)
+
+    with elsewhere(first):
+        assert in_fork(lambda: registration.persistence(None) is not None) == "yes"
+
+
+@pytest.mark.parametrize("lock", [twin._filling, registering._lock], ids=["twin", "registering"])
+def test_a_fork_while_the_registry_is_changed(registry, monkeypatch, lock):
+    """The child has a whole registry, and can change it."""
+
+    def hold(wait):
+        with lock:
+            wait()
+
+    def child():
+        monkeypatch.setitem(known_implementations, "later", {"class": "nowhere.Later"})
+        with lock:
+            return "later" in registry.backends()
+
+    with elsewhere(hold):
+        assert in_fork(child) == "yes"
+
+
 # --- lakeFS: names ---
 
 
@@ -501,6 +775,37 @@ def test_a_path_without_a_repository():
     """If neither session nor path names one, it is said."""
     with pytest.raises(InvalidNameError, match="repository"):
         lakefs_names.url_of("lakefs:///a/b", None, "main")
+
+
+@pytest.mark.parametrize("name", ["my_project", "Proj", "ab", "a" * 64, "a.b", "-abc"])
+def test_a_repository_that_lakefs_cannot_have(name):
+    """It is named, with the rule and where it comes from."""
+    session = SimpleNamespace(settings={"project_slug": name})
+    with pytest.raises(InvalidNameError, match=rf"(?s)repository '{name}': its name must match.*project_slug"):
+        lakefs_names.url_of("lakefs://any/a", session, "main")
+
+
+@pytest.mark.parametrize("name", ["lake", "a-b", "0ab", "a" * 63])
+def test_a_repository_that_lakefs_can_have(name):
+    """Lower case, digits and dashes, three of them at least."""
+    assert lakefs_names.url_of("lakefs://any/a", SimpleNamespace(lakefs_repo={"name": name}), "b") == f"lakefs://{name}/b/a"
+
+
+@pytest.mark.parametrize("name", ["-x", "/x", "", "main\n", "feat_y"])
+def test_a_branch_that_lakefs_cannot_have(name):
+    """Some of them are allowed by statisfactory's rule."""
+    session = SimpleNamespace(lakefs_repo={"name": "lake"}, git=SimpleNamespace(head=SimpleNamespace(shorthand=name)))
+    with pytest.raises(lakefs_names.BranchNameError, match="its name must match"):
+        lakefs_names.url_of("lakefs://any/a", session, None)
+
+
+def test_making_a_branch_is_tried_again():
+    """As often as every other operation."""
+    pytest.importorskip("lakefs_spec")
+    options = {"host": f"http://{HOST}:{free_port()}", "username": "u", "password": "p"}
+    policy = Policy(attempts=2, backoff_seconds=0)
+    with pytest.raises(lakefs_names.BranchError, match="given up after 2 attempts"):
+        lakefs_names.make_branch("lakefs://lake/new/a", options, policy, FSSpecPersistence("memory://").exists)
 
 
 # --- lakeFS: its driver, on a stand-in for the server ---
@@ -537,8 +842,31 @@ def test_a_branch_is_made_by_the_first_write(lakes):
 def test_get_makes_no_branch(lakes):
     """What lies on a branch that is not there is missing."""
     assert lakes.told["no branch"]["error"] == "ObjectNotFoundError"
+    assert (
+        "There is no branch, tag or commit 'never-made' in 'lake': only a put makes a branch." in lakes.told["no branch"]["text"]
+    )
     assert "never-made" not in lakes.server.branches()
     assert not [each for each in lakes.told["no branch"]["asked"] if each.startswith("POST")]
+
+
+@pytest.mark.slow
+def test_a_repository_that_is_not_there(lakes):
+    """It is named, for reading and for writing."""
+    for step in (lakes.told["no lake"], lakes.told["theirs"]["no repository"]):
+        assert "There is no repository 'nowhere', and none is made." in step["text"]
+
+
+@pytest.mark.slow
+def test_a_missing_object_costs_one_more_on_lakefs(lakes):
+    """Where the branch is there, nothing is said of it."""
+    assert "branch" not in lakes.told["main"]["text"]
+    assert len(lakes.told["main"]["asked"]) == 3  # is it there, is it a folder, is there a branch
+
+
+@pytest.mark.slow
+def test_the_driver_keeps_no_login(lakes):
+    """Making a branch leaves no instance in the cache of the driver's class."""
+    assert lakes.told["kept"] == 0
 
 
 @pytest.mark.slow
@@ -592,6 +920,8 @@ def test_a_branch_that_is_no_slug(lakes):
         ("no repository", "E065", "BranchError"),
         ("refused", "E0290", "AuthenticationError"),
         ("slug rule", "E0293", "BranchNameError"),
+        ("dash first", "E0293", "BranchNameError"),
+        ("odd repository", "E0290", "InvalidNameError"),
     ],
 )
 def test_codes_of_lakefs(lakes, step, code, cause):
@@ -600,6 +930,13 @@ def test_codes_of_lakefs(lakes, step, code, cause):
 
     assert (told["error"], told["cause"]) == (code, cause)
     assert "wr0ng-secret" not in told["text"]
+
+
+@pytest.mark.slow
+def test_where_the_login_to_lakefs_is_said(lakes):
+    """Who is refused is told which settings of conf/ say who asks."""
+    assert "conf/" in lakes.told["theirs"]["refused"]["text"]
+    assert "lakefs_access_key, lakefs_secret_access_key, lakefs_endpoint" in lakes.told["theirs"]["refused"]["text"]
 
 
 # --- the registry ---
@@ -663,6 +1000,16 @@ def test_a_prefix_is_needed():
     """Without one Python itself refuses the class."""
     with pytest.raises(TypeError, match="prefix"):
         type("Own", (Backend,), {})
+
+
+@pytest.mark.parametrize(("prefix", "text"), [(None, "a prefix is text"), ("x://", "without ://")])
+def test_a_prefix_that_is_none(registry, prefix, text):
+    """It is refused, and nothing is registered."""
+    before = dict(registry.backends())
+    with pytest.raises(InvalidOptionError, match=text):
+        subclass(prefix)
+
+    assert registry.backends() == before
 
 
 def test_both_methods_are_needed(registry):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import uuid
@@ -24,13 +25,7 @@ SOURCE = os.environ.get(VARIABLE, "")
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "statisfactory"
 
-# What it needs; its own pins of PyYAML and datapane cannot be installed any more.
-REQUIREMENTS = (
-    *("networkx==2.5", "pandas<2", "numpy<1.24", "click<8", "PyYAML>=6", "xlrd==1.2.0", "dynaconf<3.2", "anyconfig==0.10.1"),
-    *("boto3", "lakefs-client==0.52.2", "pygit2<1.13", "graphviz==0.17", "openpyxl", "pyarrow<11", "tomli", "pydantic<2"),
-    *("Werkzeug==2.0.0", "Jinja2==3.0", "MarkupSafe<2.1", "SQLAlchemy<2", "nbconvert", "pyodbc", "setuptools<80", "pytest"),
-    *("s3fs>=2025.10.0", "paramiko>=3.4", "lakefs-spec==0.15.1"),
-)
+MORE = ("setuptools<80", "pytest", "s3fs>=2025.10.0", "paramiko>=3.4", "lakefs-spec==0.15.1")
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,10 +33,16 @@ pytestmark = [
 ]
 
 
+def requirements():
+    """What the README says to install; its own pins of PyYAML and datapane cannot be installed any more."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", "")
+    return shlex.split(re.search(r'pip install "persistence-fsspec\[s3\]" (boto3 .*)', readme)[1])
+
+
 @contextmanager
 def _statisfactory(folder):
     """Python 3.10 is the last that all of these were built for."""
-    yield environment("statisfactory", REQUIREMENTS, base=find_python("3.10"), project=True)
+    yield environment("statisfactory", [*requirements(), *MORE], base=find_python("3.10"), project=True)
 
 
 python310 = server_fixture("statisfactory_python", _statisfactory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from persistence_fsspec import InvalidOptionError, ObjectNotFoundError, UnknownProtocolError, overrides
+from persistence_fsspec import InvalidOptionError, ObjectNotFoundError, Policy, UnknownProtocolError, overrides
 from persistence_fsspec.errors import InvalidNameError
 from persistence_fsspec.faces.statisfactory import register, unregister
 from persistence_fsspec.faces.statisfactory.lakefs import BranchNameError
@@ -224,6 +225,24 @@ def test_a_slash_without_s3_is_told():
         register("gs", leading_slash=True)
 
 
+@pytest.mark.parametrize("said", [3, ["s3"], None])
+def test_a_scheme_that_is_no_text_is_told(framework, said):
+    """Names are said one by one, and the error shows how."""
+    with pytest.raises(InvalidOptionError, match=r'register\("s3", "gs"\)'):
+        register(said)
+
+    assert ours(framework) == set()
+
+
+@pytest.mark.parametrize("said", ["yes", 1, []])
+def test_a_slash_is_yes_or_no(framework, said):
+    """Anything else is refused."""
+    with pytest.raises(InvalidOptionError, match="leading_slash is True or False"):
+        register("s3", leading_slash=said)
+
+    assert ours(framework) == set()
+
+
 def test_a_policy_that_is_none_is_told(framework):
     """At once, and not by the first artifact."""
     with pytest.raises(InvalidOptionError, match="policy must be a Policy"):
@@ -330,6 +349,46 @@ def test_a_missing_object(framework):
     assert "E0291" in str(caught.value)
     assert "memory://registry/none.csv: not found" in str(caught.value)
     assert isinstance(caught.value.__cause__, ObjectNotFoundError)
+
+
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_working_folder_that_is_gone(framework, tmp_path, monkeypatch, operation):
+    """It is their code, and not a bare error of the operating system."""
+    register()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    backend, code = framework.backends[""](session=None), framework.Errors.E0290 if operation == "put" else framework.Errors.E024
+    with pytest.raises(code, match="working folder"):
+        getattr(backend, operation)(fragment=urlparse("a.csv"), **({"payload": b""} if operation == "put" else {}))
+
+
+@pytest.mark.parametrize("url", ["s3:projb/a.pkl", "memory:a", "data:,x"])
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_protocol_without_slashes(framework, operation, url):
+    """It is their code with our cause, which shows how to write it."""
+    register()
+    fragment = urlparse(url)
+    code = framework.Errors.E0290 if operation == "put" else framework.Errors.E0291
+    with pytest.raises(code, match=f"Write {fragment.scheme}://") as caught:
+        backend = framework.backends[fragment.scheme](session=None)
+        getattr(backend, operation)(fragment=fragment, **({"payload": b""} if operation == "put" else {}))
+
+    assert isinstance(caught.value.__cause__, InvalidNameError)
+
+
+def test_where_an_endpoint_is_said(framework):
+    """Where nobody listens, the settings of conf/ that lead there are named."""
+    register("s3", policy=Policy(attempts=1))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        settings = {"aws_access_key": "a", "aws_secret_access_key": "b"}
+        settings["aws_s3_endpoint"] = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        backend = framework.backends["s3"](session=SimpleNamespace(settings=settings))
+        with pytest.raises(framework.Errors.E0291) as caught:
+            backend.get(fragment=urlparse("s3://b/k"))
+
+    assert "In conf/ it is said by aws_access_key, aws_secret_access_key, aws_region, aws_s3_endpoint." in str(caught.value)
 
 
 def test_a_failed_put(framework, tmp_path):

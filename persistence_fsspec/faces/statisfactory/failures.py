@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from persistence_fsspec.errors import ObjectNotFoundError, PersistenceError
+from persistence_fsspec.errors import ConnectionFailedError, ObjectNotFoundError, PermissionDeniedError, PersistenceError
 from persistence_fsspec.faces.statisfactory.lakefs import SLUG, BranchError, BranchNameError
+from persistence_fsspec.faces.statisfactory.settings import named_in_conf
 from persistence_fsspec.redaction import redact
 
 
@@ -36,6 +37,13 @@ def told(errors: Any, code: str, *, missing: str = "", **details: Any) -> Iterat
         elif missing and isinstance(exc, ObjectNotFoundError):
             code = missing
         theirs = getattr(errors, code)(**details)
-        ours = str(exc) if isinstance(exc, PersistenceError) else f"{type(exc).__name__}: {redact(str(exc))}"
-        theirs.args = (f"{theirs}\n{ours}",)
+        theirs.args = (f"{theirs}\n{_text(exc)}",)
         raise theirs from exc
+
+
+def _text(exc: Exception) -> str:
+    """Ours; who may not, or finds nobody there, is told where these users say so."""
+    if not isinstance(exc, PersistenceError):
+        return f"{type(exc).__name__}: {redact(str(exc))}"
+    where = named_in_conf(exc.url) if isinstance(exc, (PermissionDeniedError, ConnectionFailedError)) else ""
+    return f"{exc}\n{where}" if where else str(exc)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from persistence_fsspec import config, overrides
 from persistence_fsspec.dotted import dotted
 from persistence_fsspec.errors import InvalidOptionError, MissingDriverError, UnknownProtocolError
+from persistence_fsspec.faces.statisfactory.forks import whole_when_forked
 from persistence_fsspec.faces.statisfactory.making import made, protocols
 from persistence_fsspec.faces.statisfactory.storage import Registration, SessionPersistence, Storage
 from persistence_fsspec.overrides import Override
@@ -19,7 +20,8 @@ from persistence_fsspec.spelling import did_you_mean
 
 _FRAMEWORK: Final = "statisfactory"
 _WHY: Final = "one class with the same promises for every protocol: whole objects or none, verified, repeated, all names"
-_lock = threading.Lock()
+_lock = threading.RLock()
+whole_when_forked(_lock)
 
 
 def register(
@@ -35,8 +37,9 @@ def register(
         schemes: Protocols without ``://``, and ``""`` for the files of this machine; without any, all that fsspec knows.
         override: Also where statisfactory or somebody else has a backend.
         leading_slash: Keys of S3 begin with a slash, as those that statisfactory's own backend has written. False unless given.
+            Chains over S3 are refused then.
         storage_options: As for `FSSpecPersistence`: nested by protocol, flat if there is one scheme, or a function of the URL.
-            They come before the session's settings, and these before everything else.
+            They come before the session's settings, and these before everything else; a login is of one of them.
         policy: As there.
 
     Returns:
@@ -45,10 +48,12 @@ def register(
     Raises:
         MissingDriverError: There is no statisfactory here.
         UnknownProtocolError: fsspec knows no such protocol, or it cannot be the scheme of a URL.
-        InvalidOptionError: Options that apply to nothing.
+        InvalidOptionError: Options that apply to nothing, or an argument of another kind.
     """
-    options = _nested(storage_options, schemes)
     wanted = _checked(schemes)
+    options = _nested(storage_options, schemes)
+    if not isinstance(leading_slash, bool | None):
+        raise InvalidOptionError(f"leading_slash is True or False, not {leading_slash!r}")
     if leading_slash is not None and not any(config.canonical(scheme) == "s3" for scheme in wanted):
         raise InvalidOptionError("leading_slash is about s3, which is not among the schemes")
     SessionPersistence({}, storage_options=options, policy=policy)  # refuses what nothing could be done with
@@ -91,6 +96,10 @@ def _nested(options: config.StorageOptions, schemes: Sequence[str]) -> config.St
 def _checked(schemes: Sequence[str]) -> list[str]:
     known = protocols()
     for scheme in schemes:
+        if not isinstance(scheme, str):
+            raise InvalidOptionError(
+                f"schemes are names of protocols, not {type(scheme).__name__}", hint='Several are said as register("s3", "gs").'
+            )
         if scheme not in known:
             raise UnknownProtocolError(f"there is no protocol {scheme!r}", hint=did_you_mean(scheme, known))
     return list(dict.fromkeys(schemes)) or known

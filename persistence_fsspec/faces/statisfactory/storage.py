@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Final
 from urllib.parse import ParseResult
 
 from persistence_fsspec import config
 from persistence_fsspec.addresses import Address
-from persistence_fsspec.errors import IsAFolderError, ObjectNotFoundError, PersistenceError, UnsupportedPersistenceOp
+from persistence_fsspec.errors import InvalidNameError, ObjectNotFoundError, PersistenceError, UnsupportedPersistenceOp
 from persistence_fsspec.faces.statisfactory import fragments, lakefs
 from persistence_fsspec.faces.statisfactory.failures import told
-from persistence_fsspec.faces.statisfactory.settings import options_of
-from persistence_fsspec.location import parse
+from persistence_fsspec.faces.statisfactory.settings import options_of, stacked, warn_of_misspelt
+from persistence_fsspec.location import is_url, parse
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.sensitive import check_portable, literal_secrets
@@ -48,16 +48,16 @@ class SessionPersistence(FSSpecPersistence):
         """What the registration and the settings say of a URL, and of what stands behind it in a chain."""
         found = dict(super().options_for(url))
         first, *behind = [link for link, _ in config.chain(url)]
-        found = {**self._settings.get(config.sharing(first), {}), **found}
+        found = stacked(found, self._settings, first)
         for link in behind:
-            if options := self._settings.get(config.sharing(link)):
-                found[link] = {**options, **found.get(link, {})}
+            if options := stacked(found.get(link, {}), self._settings, link):
+                found[link] = options
         return found
 
     def make_branch(self, url: str) -> None:
         """Make the branch of lakeFS that a URL lies on."""
         options = Supply(self._addresses.options(parse(url))).take()
-        lakefs.make_branch(url, options, timeout_seconds=self._policy.timeout_seconds)
+        lakefs.make_branch(url, options, self._policy, self.exists)
 
 
 @dataclass(eq=False, kw_only=True)
@@ -74,7 +74,6 @@ class Registration:
     policy: Policy | None = None
     leading_slash: bool = False
     _known: dict[str, SessionPersistence] = field(default_factory=dict, init=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def changed(self, **said: Any) -> Registration:
         """A new one, where what is not None is said anew."""
@@ -82,12 +81,14 @@ class Registration:
 
     def persistence(self, session: Any) -> SessionPersistence:
         """The one for what a session says: backends come and go, and a function of the URL is not asked for each."""
+        warn_of_misspelt(session)
         settings = options_of(session)
         key = repr(settings)
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = SessionPersistence(settings, storage_options=self.storage_options, policy=self.policy)
-            return self._known[key]
+        found = self._known.get(key)
+        if found is None:  # of two threads at once, the first decides: a lock could be held for ever in a forked child
+            made = SessionPersistence(settings, storage_options=self.storage_options, policy=self.policy)
+            found = self._known.setdefault(key, made)
+        return found
 
 
 class Storage:
@@ -116,10 +117,12 @@ class Storage:
         with told(self.errors, "E0290", backend=self._name):
             persistence, address = self._persistence(), self._address(fragment, context)
             data = memoryview(payload).tobytes()
+            if isinstance(address, Path):
+                address = fragments.through_link(address)
             try:
                 persistence.write_bytes(address, data)
-            except ObjectNotFoundError:  # of what is being written, only what it lies in can be missing
-                if not _made_room(persistence, address):
+            except ObjectNotFoundError as exc:  # of what is being written, only what it lies in can be missing
+                if not _made_room(persistence, str(address), exc):
                     raise
                 persistence.write_bytes(address, data)
 
@@ -134,15 +137,13 @@ class Storage:
             PersistenceError: Without statisfactory; with it E024 (no such local file), E0291 or E0293, whose ``__cause__`` is ours.
         """
         local = fragment.scheme in fragments.LOCAL
-        url = fragments.url_of(fragment)
-        path = url if fragment.scheme else fragments.local_path(url)
-        with told(self.errors, "E0291", missing="E024" if local else "", backend=self._name, path=path):
+        details = {"backend": self._name, "path": fragments.url_of(fragment)}
+        with told(self.errors, "E0291", missing="E024" if local else "", **details):
             persistence, address = self._persistence(), self._address(fragment, context)
             try:
                 return persistence.read_bytes(address)
             except ObjectNotFoundError as exc:
-                if not exc.hint and _is_s3(fragment):
-                    exc.hint = self._other(persistence, url)
+                exc.hint = exc.hint or self._why_missing(persistence, fragment, str(address))
                 raise
 
     @property
@@ -154,14 +155,27 @@ class Storage:
         return self.registration.persistence(self._session)
 
     def _address(self, fragment: ParseResult, context: Mapping[str, Any]) -> Address:
+        if fragment.scheme in fragments.LOCAL:
+            return fragments.local_path(fragment)
         url = fragments.url_of(fragment)
-        if not fragment.scheme:
-            if url.endswith("/"):
-                raise IsAFolderError("names a folder, not an artifact", url=url)
-            return fragments.local_path(url)
+        if not is_url(url):
+            raise InvalidNameError(
+                f"{url!r} is no URL: two slashes are missing",
+                hint=f"Write {fragment.scheme}://...; for a file of that name here, put ./ in front.",
+            )
         if fragment.scheme == "lakefs":
             return lakefs.url_of(url, self._session, context.get("lake_ref"))
-        return fragments.slashed(url) if self.registration.leading_slash and _is_s3(fragment) else url
+        if not self.registration.leading_slash:
+            return url
+        if not _is_s3(fragment.scheme) and any(_is_s3(link) for link, _ in config.chain(url)):
+            raise InvalidNameError("leading_slash does not reach into a chain", url=url, hint="Name s3:// itself.")
+        return fragments.slashed(url) if _is_s3(fragment.scheme) else url
+
+    def _why_missing(self, persistence: SessionPersistence, fragment: ParseResult, url: str) -> str:
+        """What else is or is not there: one request or two, made only when something is missing."""
+        if fragment.scheme == "lakefs":
+            return lakefs.absent(url, persistence.exists)
+        return self._other(persistence, fragments.url_of(fragment)) if _is_s3(fragment.scheme) else ""
 
     def _other(self, persistence: SessionPersistence, plain: str) -> str:
         """Keys ``k`` and ``/k`` are two on S3, and statisfactory's own backend writes the latter: a hint, if only that is there."""
@@ -176,13 +190,16 @@ class Storage:
         return "It is there with a slash in front of its key, as statisfactory's own backend writes: register(leading_slash=True) reads it."
 
 
-def _is_s3(fragment: ParseResult) -> bool:
-    return config.canonical(fragment.scheme) == "s3"
+def _is_s3(protocol: str) -> bool:
+    return config.canonical(protocol) == "s3"
 
 
-def _made_room(persistence: SessionPersistence, address: Address) -> bool:
-    """Make the bucket or branch that an object lies in; tells whether trying again may help."""
-    url = str(address)
+def _made_room(persistence: SessionPersistence, url: str, missing: ObjectNotFoundError) -> bool:
+    """Make the bucket or branch that an object lies in; tells whether trying again may help.
+
+    Raises:
+        PersistenceError: It cannot be made. The cause is *missing*, what the object's own write said.
+    """
     try:
         if url.startswith("lakefs://"):
             persistence.make_branch(url)
@@ -190,4 +207,9 @@ def _made_room(persistence: SessionPersistence, address: Address) -> bool:
             persistence.make_bucket(url)
     except UnsupportedPersistenceOp:
         return False
+    except lakefs.BranchError:
+        raise
+    except PersistenceError as exc:
+        exc.message = f"the bucket is not there, and could not be made: {exc.message}"
+        raise exc from missing
     return True

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from persistence_fsspec.errors import InvalidOptionError
+from persistence_fsspec.faces.statisfactory.forks import whole_when_forked
 from persistence_fsspec.faces.statisfactory.making import made, protocols
 from persistence_fsspec.faces.statisfactory.storage import Registration
 
@@ -45,9 +46,14 @@ class Backend(metaclass=ABCMeta):
 
         Raises:
             PrefixTakenError: There is one for that prefix.
+            InvalidOptionError: It cannot be one.
             TypeError: No *prefix*.
         """
         super().__init_subclass__(**more)
+        if not isinstance(prefix, str):
+            raise InvalidOptionError(f"a prefix is text, not {type(prefix).__name__}", hint='"" is that of plain paths.')
+        if ":" in prefix:
+            raise InvalidOptionError(f"the prefix {prefix!r} is written without ://")
         if prefix not in Backend._ours:
             Backend.backends()
         if prefix in Backend._backends:
@@ -59,12 +65,13 @@ class Backend(metaclass=ABCMeta):
     @classmethod
     def backends(cls) -> dict[str, type[Backend]]:
         """The class of each prefix. It is the mapping itself, so what is taken out of it is gone."""
-        with _filling:
-            new = [protocol for protocol in protocols() if protocol not in Backend._ours]
-            Backend._ours.update(new)
-            for protocol in new:
-                if protocol not in Backend._backends:
-                    made(Backend, protocol, _registration)
+        if not Backend._ours.issuperset(protocols()):
+            with _filling:
+                new = [protocol for protocol in protocols() if protocol not in Backend._ours]
+                Backend._ours.update(new)
+                for protocol in new:
+                    if protocol not in Backend._backends:
+                        made(Backend, protocol, _registration)
         return Backend._backends
 
     @abstractmethod
@@ -87,3 +94,4 @@ class Backend(metaclass=ABCMeta):
 
 _registration = Registration()
 _filling = threading.RLock()  # registering one looks whether all are there
+whole_when_forked(_filling)

@@ -12,6 +12,8 @@ import standin
 
 sys.modules.update(standin.modules())
 
+from lakefs_spec import LakeFSFileSystem  # noqa: E402
+
 from persistence_fsspec.faces.statisfactory import Backend, register  # noqa: E402 - the stand-in comes first
 
 ENDPOINT, USER, PASSWORD = sys.argv[1:]
@@ -69,6 +71,7 @@ def main():
         "to lake_ref": put(b"three", session("main"), lake_ref="other"),
         "backslash": put(b"four", session("back\\slash")),
         "no branch": get(session("never/made")),
+        "no lake": get(session("main", pointer="nowhere")),
         "by slug": get(session("feat/x", pointer="", slug="lake")),
         "by host": get(session("", pointer=""), urlparse("lakefs://lake/dir/none"), lake_ref="main"),
         "no git": get(session("")),
@@ -84,7 +87,10 @@ def main():
         "no repository": put(b"", session("main2", pointer="nowhere")),
         "refused": put(b"", session("main", password="wr0ng-secret")),
         "slug rule": put(b"", session("feat_y")),
+        "dash first": put(b"", session("-x")),
+        "odd repository": put(b"", session("main", pointer="my_project")),
     }
+    found["kept"] = len(LakeFSFileSystem._cache)
     print(json.dumps(found))  # noqa: T201 - the answer
 
 
