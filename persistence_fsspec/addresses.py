@@ -18,7 +18,17 @@ from typing import Any, Final
 from persistence_fsspec import config
 from persistence_fsspec.errors import InvalidNameError, IsAFolderError
 from persistence_fsspec.foreign import translated
-from persistence_fsspec.location import Location, is_local_path, is_url, local, local_path, may_lack_host, parse, tidy_key
+from persistence_fsspec.location import (
+    Location,
+    is_chain,
+    is_local_path,
+    is_url,
+    local,
+    local_path,
+    may_lack_host,
+    parse,
+    tidy_key,
+)
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.redaction import redact
 from persistence_fsspec.store import Store
@@ -149,6 +159,8 @@ class Addresses:
         Raises:
             InvalidNameError: Its key would leave its root.
         """
+        if is_chain(location.root) and "//" in f"/{location.key}":
+            raise InvalidNameError("a chain takes '//' for '/', which may name another object", url=redact(location.url))
         store = self.open(location, options)
         return Place(store, location, tidy_key(location.key, flat=store.capabilities.flat), None)
 

@@ -16,12 +16,14 @@ from typing import Any, Final
 from fsspec import asyn
 
 from persistence_fsspec.attempt import current
+from persistence_fsspec.forks import whole_when_forked
 
 _Coro = Coroutine[Any, Any, Any] | Generator[Any, None, Any]
 
 _RUNNER: Final = asyn._runner.__code__
 _prepared: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 _lock = threading.Lock()
+whole_when_forked(_lock)
 
 
 def make_cancellable(loop: asyncio.AbstractEventLoop) -> None:

@@ -29,6 +29,7 @@ from persistence_fsspec.errors import (
     UnknownProtocolError,
 )
 from persistence_fsspec.foreign import translated
+from persistence_fsspec.forks import whole_when_forked
 from persistence_fsspec.layers import layered
 from persistence_fsspec.location import ALIASES, Location, is_chain
 from persistence_fsspec.policy import Policy
@@ -79,6 +80,7 @@ _OF_THE_INSTANCE: Final = frozenset({"asynchronous", "loop", "skip_instance_cach
 _STORES_KEPT: Final = 1024
 _stores: OrderedDict[Any, Store] = OrderedDict()
 _lock = threading.Lock()
+whole_when_forked(_lock)
 
 
 def open_store(

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import FSSpecPersistence, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
+from persistence_fsspec import FSSpecPersistence, InvalidNameError, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
 
 
 def private_memory():
@@ -166,6 +166,13 @@ def test_a_chain_never_leaves_its_bucket(head, s3_server):
     with contextlib.suppress(ObjectNotFoundError, UnsupportedPersistenceOp):
         persistence.delete(f"{name}/k")
     assert beside.raw_read("k") == b"not yours"
+
+
+@pytest.mark.parametrize("url", ["simplecache::s3://bucket//k", "dir::s3://bucket/a//b", "zip://a//b::memory://x.zip"])
+def test_a_chain_refuses_names_with_empty_parts(url):
+    """It would read another object."""
+    with pytest.raises(InvalidNameError):
+        FSSpecPersistence("/").read_bytes(url)
 
 
 def test_a_wrapper_that_is_given_reads():

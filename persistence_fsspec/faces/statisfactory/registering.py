@@ -11,9 +11,9 @@ from typing import Any, Final
 from persistence_fsspec import config, overrides
 from persistence_fsspec.dotted import dotted
 from persistence_fsspec.errors import InvalidOptionError, MissingDriverError, UnknownProtocolError
-from persistence_fsspec.faces.statisfactory.forks import whole_when_forked
 from persistence_fsspec.faces.statisfactory.making import made, protocols
 from persistence_fsspec.faces.statisfactory.storage import Registration, SessionPersistence, Storage
+from persistence_fsspec.forks import whole_when_forked
 from persistence_fsspec.overrides import Override
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.spelling import did_you_mean

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from urllib.parse import ParseResult
 
 from persistence_fsspec.errors import InvalidOptionError
-from persistence_fsspec.faces.statisfactory.forks import whole_when_forked
 from persistence_fsspec.faces.statisfactory.making import made, protocols
 from persistence_fsspec.faces.statisfactory.storage import Registration
+from persistence_fsspec.forks import whole_when_forked
 
 
 class PrefixTakenError(InvalidOptionError, TypeError):

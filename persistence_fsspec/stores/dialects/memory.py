@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import IO, Any, Final
 
 from persistence_fsspec.errors import ChangedDuringReadError, IsAFolderError, NotAFolderError, ObjectExistsError
+from persistence_fsspec.forks import whole_when_forked
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.stores.dialects.base import Dialect, Sink
 
 # One lock for look-and-write: the store behind all instances is one dictionary.
 _WRITING: Final = threading.Lock()
+whole_when_forked(_WRITING)
 
 
 class MemoryDialect(Dialect):
