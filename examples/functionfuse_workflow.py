@@ -14,7 +14,7 @@ from persistence_fsspec.faces.functionfuse import storage_factory  # in the plac
 try:
     from functionfuse import workflow
     from functionfuse.backends.builtin.localback import LocalWorkflow
-except ModuleNotFoundError:
+except ImportError:
     workflow = None
 
 calculated: list[str] = []

@@ -9,8 +9,13 @@ import os
 import pickle
 import subprocess
 import sys
+import traceback
+import types
 import uuid
-from pathlib import Path
+from collections import OrderedDict
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 import fsspec
 import pytest
@@ -18,14 +23,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persistence_fsspec import (
+    AuthenticationError,
     FSSpecPersistence,
     InvalidNameError,
     InvalidOptionError,
     IsAFolderError,
+    MissingDriverError,
     PersistenceError,
     Policy,
     SecretPicklingError,
     SecretReference,
+    UnsupportedPersistenceOp,
     on_event,
     overrides,
 )
@@ -33,12 +41,16 @@ from persistence_fsspec.faces.functionfuse import (
     FILE_PROTOCOL,
     S3_PROTOCOL,
     FSSpecStorage,
+    HDF5Serializer,
     InvalidPickle,
     RayStorage,
+    ZarrSerializer,
     install,
     storage_factory,
     uninstall,
 )
+from persistence_fsspec.faces.functionfuse.factory import KINDS
+from persistence_fsspec.faces.functionfuse.ray import check_travels
 
 HERE = Path(__file__).parent / "functionfuse"
 SOURCE = os.environ.get("PERSISTENCE_FSSPEC_FUNCTIONFUSE_SOURCE", "")
@@ -207,13 +219,26 @@ def test_listing(base):
     assert storage.list_tasks("wf", "nothing") == storage.list_tasks("wf", "*/*/*") == []
 
 
+def test_hidden_names_are_listed_on_demand(base):
+    """As in a shell, and in functionfuse: by a pattern that begins with a dot."""
+    storage = base.storage()
+    for name in ("a", ".b", ".c/d", "e/.f"):
+        storage.save("wf", name, name)
+
+    assert storage.list_tasks("wf", "*") == storage.list_tasks("wf", "[.a]*") == ["a"]
+    assert storage.list_tasks("wf", ".*") == [".b"]
+    assert storage.list_tasks("wf", "*/*") == []
+    assert storage.list_tasks("wf", ".*/*") == [".c/d"]
+    assert storage.list_tasks("wf", "e/.*") == ["e/.f"]
+
+
 def test_listing_a_missing_workflow(base):
     """Nothing is in it."""
     assert base.storage().list_tasks("wf", "*") == []
 
 
 @pytest.mark.parametrize(
-    "name", ["_test_storage.<locals>.sum_0000", "a b", "ä", "100%", "#1", "x?y", "[z]", "~me", ".dot", "a\\b"]
+    "name", ["_test_storage.<locals>.sum_0000", "a b", "ä", "100%", "#1", "x?y", "[z]", "~me", "d.ot", "a\\b"]
 )
 def test_names_are_exact(base, name):
     """What nodes are called by default, and what people call them, comes back under that name."""
@@ -348,6 +373,28 @@ def test_a_result_is_no_workflow(base):
 # --- workflows and paths ---
 
 
+def test_a_finished_workflow_runs_again_where_nothing_can_be_written(tmp_path):
+    """``new_workflow`` of what is there is fine; of what is not, it tells so."""
+    FSSpecStorage(tmp_path).save("wf", "a", 1)
+    storage = FSSpecStorage(tmp_path, policy={"read_only": True})
+    storage.new_workflow("wf")
+    assert storage.read_task("wf", "a") == 1
+    with pytest.raises(UnsupportedPersistenceOp):
+        storage.new_workflow("other")
+
+
+@pytest.mark.server("http")
+def test_a_finished_workflow_runs_again_from_a_web_server(http_server):
+    """``new_workflow`` of what is there is fine; of what is not, it tells so."""
+    name = uuid.uuid4().hex
+    http_server.raw_write(f"{name}/wf/a", format_of(1))
+    storage = FSSpecStorage(f"{http_server.url}/{name}", http_server.storage_options)
+    storage.new_workflow("wf")
+    assert storage.read_task("wf", "a") == 1
+    with pytest.raises(UnsupportedPersistenceOp):
+        storage.new_workflow("other")
+
+
 def test_a_new_workflow_is_a_folder(base):
     """Where there are folders it is there at once, as functionfuse's own storage wants it; elsewhere nothing is written."""
     storage = base.storage()
@@ -376,6 +423,18 @@ def test_refused_credentials_are_told_by_the_first_read(strict_s3_server):
     storage.new_workflow("wf")
     with pytest.raises(PermissionError):
         storage.read_task("wf", "a")
+
+
+@pytest.mark.server("s3")
+def test_missing_credentials_are_told_first(strict_s3_server, monkeypatch):
+    """By ``new_workflow``: who has none reads nothing either."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    options = {"endpoint_url": strict_s3_server.storage_options["endpoint_url"]}
+    storage = FSSpecStorage(f"{strict_s3_server.url}/{uuid.uuid4().hex}", options, policy={"attempts": 1})
+    with pytest.raises(AuthenticationError):
+        storage.new_workflow("wf")
 
 
 def test_the_path_is_tested(base):
@@ -476,6 +535,16 @@ def test_what_cannot_be_pickled_leaves_nothing(base):
     assert storage.read_task("wf", "a") == 1
 
 
+def test_what_cannot_be_pickled_is_named(memory):
+    """The error, of whatever type, says which node and workflow it was; pickle alone does not."""
+    with pytest.raises(TypeError) as told:
+        memory.storage().save("wf", "a_0001", Unpicklable())
+
+    said = "".join(traceback.format_exception(told.value))
+    assert "'a_0001'" in said
+    assert "'wf'" in said
+
+
 class Text(str):
     """What `BigText` writes apart from the pickle."""
 
@@ -573,6 +642,79 @@ def test_big_data_of_what_cannot_be_pickled(base, serializer):
     assert base.stored() == []
 
 
+class Named(BigText):
+    """A serializer that names its files itself, after what they hold."""
+
+    @classmethod
+    def pickle(cls, obj, protocols):
+        with protocols[FILE_PROTOCOL].open(f"file-{obj}", "wb") as file:
+            file.write(obj.encode())
+        by = protocols[S3_PROTOCOL]
+        by["client"].pipe_file(f"{by['folder']}/texts/{obj}", obj.encode())
+        return cls.name, ("1", f"file-{obj}")
+
+    @classmethod
+    def remove(cls, pid, protocols):
+        by = protocols[S3_PROTOCOL]
+        by["client"].rm_file(f"{by['folder']}/texts/{pid[1].removeprefix('file-')}")
+        protocols[FILE_PROTOCOL].remove(pid[1])
+
+
+def test_what_was_there_before_is_not_taken_back(base):
+    """A result that cannot be saved takes its own big data along, and none of an earlier one, which may have the same names."""
+    storage = registered(base, Named)
+    storage.save("wf", "a", Text("x"))
+    before = base.stored()
+    with pytest.raises(TypeError, match="not this one"):
+        storage.save("wf", "b", [Text("x"), Text("y"), Unpicklable()])
+
+    assert base.stored() == before
+    assert storage.read_task("wf", "a") == "x"
+
+
+def test_a_store_is_asked_once_for_a_new_folder(memory):
+    """What is written in it needs no look whether it was there before."""
+    looks = []
+
+    class Many(BigText):
+        @classmethod
+        def pickle(cls, obj, protocols):
+            by = protocols[S3_PROTOCOL]
+            before = storage._persistence.exists
+            storage._persistence.exists = lambda key: looks.append(key) or before(key)
+            for number in range(20):
+                by["client"].pipe_file(f"{by['folder']}/array/{number}", b"x")
+            return cls.name, ("1", "array")
+
+    storage = registered(memory, Many)
+    storage.save("wf", "a", Text("x"))
+
+    assert len(memory.stored()) == 21
+    assert looks == ["wf/bigdata/array"]
+
+
+class Making(TextByClient):
+    """Makes what it does not find, as functionfuse's own serializer does on S3."""
+
+    @classmethod
+    def unpickle(cls, pid, protocols):
+        by = protocols[S3_PROTOCOL]
+        if not by["client"].exists(f"{by['folder']}/texts/index"):
+            by["client"].pipe_file(f"{by['folder']}/texts/index", b"")
+        return super().unpickle(pid, protocols)
+
+
+def test_reading_writes_nothing(base):
+    """Not even by a serializer that makes what it does not find."""
+    storage = registered(base, Making)
+    storage.save("wf", "a", Text("x"))
+    FSSpecPersistence(base.url, storage_options=base.options).delete("wf/bigdata", recursive=True)
+    with pytest.raises(FileNotFoundError):
+        storage.read_task("wf", "a")
+
+    assert base.stored() == ["wf/a"]
+
+
 class HalfDone(BigText):
     """Fails after the first of two files, and never says its name."""
 
@@ -627,6 +769,103 @@ def test_nothing_goes_while_a_serializer_is_missing(memory):
     assert memory.stored() == before
 
 
+class Loud:
+    """Says when it is made again."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, text):
+        self.text = text
+
+    def __setstate__(self, state):
+        self.made.append(state)
+        self.text = state["text"].upper()  # as of what is there when it is read
+
+
+class LoudList(list):
+    """A container that pickle fills item by item."""
+
+
+def test_removing_runs_nothing(memory):
+    """Big data are found without making anything of what is stored."""
+    storage = registered(memory, BigText)
+    storage.save(
+        "wf", "a", [Loud(Text("x")), LoudList([Text("y")]), {Loud: {Text("z")}}, OrderedDict(a=Text("u")), ValueError(1)]
+    )
+    assert len(memory.stored()) == 5
+    storage.remove_task("wf", "a")
+
+    assert memory.stored() == []
+    assert Loud.made == []
+
+
+def test_removing_what_nobody_can_read_any_more(memory, monkeypatch):
+    """Classes that are gone are no trouble."""
+    module = types.ModuleType("gone")
+    module.Gone = type("Gone", (Loud,), {"__module__": "gone"})
+    monkeypatch.setitem(sys.modules, "gone", module)
+    storage = registered(memory, BigText)
+    storage.save("wf", "a", module.Gone(Text("x")))
+    monkeypatch.delitem(sys.modules, "gone")
+    storage.remove_task("wf", "a")
+
+    assert memory.stored() == []
+
+
+def test_a_serializer_may_speak_in_objects(memory):
+    """What it wants to know to find its files may be more than text."""
+
+    class ByPath(BigText):
+        @classmethod
+        def pickle(cls, obj, protocols):
+            name, (version, filename) = super().pickle(obj, protocols)
+            return name, (version, PurePosixPath(filename))
+
+        @classmethod
+        def remove(cls, pid, protocols):
+            super().remove((pid[0], str(pid[1])), protocols)
+
+    storage = registered(memory, ByPath)
+    storage.save("wf", "a", Text("x"))
+    storage.remove_task("wf", "a")
+
+    assert memory.stored() == []
+
+
+def test_removing_by_pattern_goes_on(memory):
+    """What fails is told at the end, by name; the others are gone."""
+
+    class Stuck(BigText):
+        @classmethod
+        def remove(cls, pid, protocols):
+            raise RuntimeError("stuck")
+
+    class Other(BigText):
+        name, serializer_class = "other", bytearray
+
+    registered(memory, type("Gone", (BigText,), {"name": "gone"})).save("wf", "b", Text("x"))
+    storage = registered(memory, Stuck, Other)
+    storage.save("wf", "a", 1)
+    storage.save("wf", "c", Text("x"))
+    storage.save("wf", "d", 1)
+    with pytest.raises(pickle.UnpicklingError, match="'gone'") as told:
+        storage.remove_task("wf", pattern="*")
+
+    assert "'b', 'c'" in "".join(traceback.format_exception(told.value))
+    assert storage.list_tasks("wf", "*") == ["b"]
+
+
+def test_a_serializer_that_lacks_its_packages(memory):
+    """It is refused when it is registered, with what installs them, and not when a node has been calculated."""
+    if find_spec("dask") is not None:
+        pytest.skip("dask is here")
+    for serializer, package in ((HDF5Serializer, "h5py"), (ZarrSerializer, "zarr")):
+        storage = memory.storage()
+        with pytest.raises(MissingDriverError, match=f'-m pip install "dask.array." {package}'):
+            storage.register_persistent_serializers(BigText, serializer)
+        assert not storage.have_serializers()
+
+
 def test_reduced_serializers(memory):
     """They say what a pickle takes along of a type."""
     storage = memory.storage()
@@ -653,6 +892,13 @@ def test_serializers_by_hand(memory):
     storage.remove_persistent_storage(data, protocols)
 
     assert memory.stored() == []
+
+
+def test_protocols_as_they_are_asked_for_on_s3(memory):
+    """There, the method takes a client as well."""
+    storage = memory.storage()
+
+    assert set(storage.get_protocols(storage.get_bigdata_path("wf"), object())) == {FILE_PROTOCOL, S3_PROTOCOL}
 
 
 @pytest.mark.parametrize("path", ["memory://elsewhere/wf/bigdata", "wf/bigdata", "s3://b/x"])
@@ -804,6 +1050,26 @@ def test_secrets_stay():
     assert pickle.dumps(FSSpecStorage("s3://bucket/x", {"secret": SecretReference(env="NAME")}))
 
 
+@pytest.mark.parametrize("cls", [FSSpecStorage, RayStorage])
+def test_what_ray_is_given_stays_here(cls, tmp_path):
+    """Variables for workers may be secrets; where it is to run is none, and travels."""
+    given = {"runtime_env": {"env_vars": {"AWS_SECRET_ACCESS_KEY": "hidden-one"}}, "resources": {"disk": 1}}
+    storage = cls(tmp_path, remote_args=given)
+    data = pickle.dumps(storage)
+
+    assert b"hidden-one" not in data
+    assert pickle.loads(data).remote_args == {"resources": {"disk": 1}}
+    assert storage.remote_args == given
+
+
+def test_serializers_go_to_ray_as_ray_takes_them(tmp_path):
+    """Which is more than pickle takes: for example a class that was made in a function."""
+    storage = FSSpecStorage(tmp_path)
+    storage.register_persistent_serializers(type("Local", (BigText,), {"__module__": "nowhere"}))
+
+    check_travels(storage)
+
+
 # --- the factory ---
 
 
@@ -895,6 +1161,9 @@ WRONG = [
     ({"kind": "fsspec", "options": {"path": "s3://b", "policy": "fast"}}, "policy must be a Policy"),
     ({"kind": "fsspec", "options": {"path": "s3://b", "storage_options": "anon"}}, "storage_options"),
     ({"kind": "S3", "options": {"path": "/b", "s3fs": "anon"}}, "storage_options"),
+    *(({"kind": kind, "options": {"path": path}}, "path is a") for kind in KINDS for path in (5, ["a"], b"memory://x")),
+    ({"kind": "fsspec", "options": {"path": "s3://b", "profile": 5}}, "profile is a name"),
+    ({"kind": "fsspec", "options": {"path": "s3://b", "policy": {1: 2}}}, "no field '1'"),
 ]
 
 
@@ -920,6 +1189,7 @@ def theirs(request, monkeypatch):
     from persistence_fsspec.faces.functionfuse import learning
 
     learning._before.clear()
+    learning._covered.clear()
 
 
 def test_it_learns_our_kind(theirs, memory):
@@ -1007,6 +1277,43 @@ def test_what_came_on_top_stays(theirs, memory):
     assert theirs.storage_factory({"kind": "fsspec", "options": {"path": memory.url}})
     with pytest.raises(InvalidOptionError):
         theirs.storage_factory({"kind": "none", "options": {}})
+
+
+def test_what_was_put_there_meanwhile_is_asked(theirs):
+    """After uninstalling, the function may become another one; installing again asks that one."""
+    install()
+    uninstall()
+    theirs.storage_factory = lambda opt: "third" if opt["kind"] == "third" else None
+    install()
+
+    assert theirs.storage_factory({"kind": "third"}) == "third"
+
+
+def test_what_is_on_top_is_never_asked_by_ours(theirs, tmp_path):
+    """However often it is installed: it would ask ours in its turn, for ever."""
+    install()
+    ours = theirs.storage_factory
+    theirs.storage_factory = lambda opt: ours(opt)
+    for _ in range(3):
+        uninstall()
+        install()
+
+    assert theirs.storage_factory({"kind": "file", "options": {"path": str(tmp_path)}})
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_installing_after_their_module_was_loaded_anew(theirs, memory, tmp_path, override):
+    """It knows our kind again, and as many of its own kinds are ours as before."""
+    install(override=override)
+    importlib.reload(sys.modules["functionfuse.storage.storage_factory"])
+    importlib.reload(theirs)
+    told = install()
+
+    assert isinstance(theirs.storage_factory({"kind": "fsspec", "options": {"path": memory.url}}), FSSpecStorage)
+    made = theirs.storage_factory({"kind": "file", "options": {"path": str(tmp_path)}})
+    assert isinstance(made, FSSpecStorage) == override
+    assert len(told) == (5 if override else 2)
+    assert all(one.now == one.ours for one in told)
 
 
 def test_their_errors_catch_ours(theirs, memory):
@@ -1126,3 +1433,16 @@ def test_a_broken_functionfuse_is_no_trouble(tmp_path, monkeypatch):
 
     assert [event.name for event in seen] == ["override_skipped"]
     assert "RuntimeError: broken" in seen[0].message
+
+
+def test_the_example_runs_beside_a_broken_functionfuse(tmp_path):
+    """As without one."""
+    (tmp_path / "functionfuse").mkdir()
+    (tmp_path / "functionfuse/__init__.py").write_text("raise ImportError('libsomething.so is missing')")
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])
+    command = [sys.executable, str(Path(__file__).parents[2] / "examples" / "functionfuse_workflow.py")]
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    assert done.returncode == 0, done.stderr
+    assert "skipped: load, mean" in done.stdout

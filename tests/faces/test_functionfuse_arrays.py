@@ -85,7 +85,36 @@ def test_what_fails_leaves_nothing(told, way):
     assert told[way]["failed"].startswith("RuntimeError: not this block")
     assert told[way]["unknown"].startswith("InvalidOptionError")
     assert "compute_chunk_sizes" in told[way]["unknown"]
+    assert told[way]["late"].startswith("RuntimeError: not this block")
     assert told[way]["left by failures"] == []
+
+
+@WAYS
+def test_masked_arrays_are_refused(told, way):
+    """Neither format keeps the mask; the error says what to return instead."""
+    assert told[way]["masked"].startswith("InvalidOptionError")
+    assert "getmaskarray" in told[way]["masked"]
+
+
+def test_a_missing_chunk_is_told(told):
+    """Zarr by itself reads zeros; the other chunks, which are zeros here, are all there and read."""
+    gone = told["chunk gone"]
+    assert (gone["chunks"], gone["left"]) == (4, 0)
+    assert gone["held"].startswith("TruncatedError")
+    assert gone["read"].startswith("TruncatedError")
+
+
+def test_arrays_on_a_cluster_are_told(told):
+    """`HDF5Serializer` cannot have them; the error says which can."""
+    assert told["elsewhere"].startswith("InvalidOptionError")
+    assert "ZarrSerializer" in told["elsewhere"]
+
+
+def test_processes_save_what_is_read_here(told):
+    """In the memory of this process, too, where those of dask would write into their own."""
+    if "by processes" not in told:
+        pytest.skip("the options for tests are literal secrets, which do not travel")
+    assert told["by processes"] == 2400 * 2399 / 2
 
 
 def test_a_part_is_read_for_a_part(told):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from persistence_fsspec.faces.functionfuse import FSSpecStorage
 from tests.servers.environment import environment
 from tests.servers.process import NotInstalled
 from tests.unit.test_travel import SCHEDULERS
@@ -23,13 +24,17 @@ BUILT_AHEAD = [partial(environment, "ray", SCHEDULERS["ray"])]
 pytestmark = pytest.mark.slow
 
 
+def ray_python():
+    try:
+        return environment("ray", SCHEDULERS["ray"])
+    except NotInstalled as exc:
+        pytest.skip(f"Ray cannot be installed here: {str(exc)[-300:]}")
+
+
 @pytest.fixture(scope="module", params=["file", pytest.param("ftp", marks=pytest.mark.server("ftp"))])
 def told(request, tmp_path_factory):
     """What the program says, of a folder that all workers share, and of a server whose password only they know."""
-    try:
-        python = environment("ray", SCHEDULERS["ray"])
-    except NotInstalled as exc:
-        pytest.skip(f"Ray cannot be installed here: {str(exc)[-300:]}")
+    python = ray_python()
     url, user, password = tmp_path_factory.mktemp("results").as_uri(), "", ""
     if request.param == "ftp":
         options = request.getfixturevalue("ftp_server").storage_options
@@ -90,6 +95,26 @@ def test_the_last_save_stands_for_all(told):
     assert told["saving"]["others"] == [True, True]
 
 
+def test_the_end_of_the_program_waits():
+    """For all that is being saved, where the workflow itself waits for nothing; and tells what could not be saved."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as short:
+        done = subprocess.run(
+            [str(ray_python()), str(PROGRAM.with_name("ending.py")), f"{short}/results", short],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=short,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore,default::RuntimeWarning"},
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert done.stdout.strip().splitlines()[-1] == "[]"
+        assert FSSpecStorage(f"{short}/results").read_task("wf", "late") == 0
+    assert done.stderr.count("'never' was not saved: TypeError: not this one") == 1
+    (said,) = (line for line in done.stderr.splitlines() if "'script' was not saved" in line)
+    assert said.endswith("define the class in a module that the workers import")
+
+
 def test_what_was_not_saved_is_told(told):
     """Once, by name: a workflow on Ray asks nobody."""
     (said,) = told["saving"]["warned"]
@@ -110,6 +135,12 @@ def test_errors_of_the_node_arrive(told):
     assert node["missing"].startswith("['FileNotFoundError']")
     assert node["remove missing"].startswith("['FileNotFoundError']")
     assert node["broken"].startswith("['InvalidPickle']")
+
+
+def test_a_node_is_found_again(told):
+    """After the actor has died, and after Ray was ended and begun again, by the same storage."""
+    assert told["node"]["after its end"] == 7
+    assert told["on the next cluster"] == ["a"]
 
 
 def test_a_workflow_on_the_node(told):

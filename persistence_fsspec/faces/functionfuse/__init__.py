@@ -5,7 +5,7 @@ Where functionfuse is installed, importing this lets its own ``storage_factory``
 well; `uninstall` undoes that, and ``PERSISTENCE_FSSPEC_OVERRIDE=0`` prevents it.
 
 * `storage`: what workflows call; `pickles`: the format; `places`: the names; `protocols`: what serializers write by.
-* `serializers`: dask arrays as HDF5 and Zarr; `ray`: on the workers of a cluster, or on one node.
+* `serializers`: dask arrays as HDF5 and Zarr; `wholearrays`: how Zarr is read; `ray`: on the workers of a cluster, or on one node.
 * `factory`: kinds and options; `learning`: what functionfuse learns of them.
 """
 

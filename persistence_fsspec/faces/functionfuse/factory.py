@@ -8,7 +8,7 @@ from typing import Any, Final
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.faces.functionfuse.protocols import S3_PROTOCOL
 from persistence_fsspec.faces.functionfuse.ray import RayStorage
-from persistence_fsspec.faces.functionfuse.storage import FSSpecStorage
+from persistence_fsspec.faces.functionfuse.storage import FSSpecStorage, check_address
 from persistence_fsspec.location import is_url, parse
 from persistence_fsspec.secret import referenced_variables
 from persistence_fsspec.spelling import did_you_mean
@@ -50,6 +50,7 @@ def storage_factory(opt: Options) -> Any:
             )
     if not options.get("path"):
         raise InvalidOptionError(f"storage of kind {kind!r} lacks the option 'path'")
+    check_address(options["path"])
     given = {name: options[name] for name in _FOR_DRIVERS if isinstance(options.get(name), Mapping)}
     return make({**options, **referenced_variables(given)})
 

@@ -32,6 +32,8 @@ _CLASSES: Final = {
 _lock = threading.Lock()
 _before: list[Any] = []
 _kinds: set[str] = set()
+_covered = threading.Event()
+"""Set when somebody has put a function on top of ours, which goes on calling ours."""
 
 
 def install(*, override: bool = False) -> tuple[Override, ...]:
@@ -60,7 +62,13 @@ def install(*, override: bool = False) -> tuple[Override, ...]:
 def uninstall() -> None:
     """Put back what `install` found, but for what somebody else has replaced since."""
     with _lock:
-        overrides.undo(_NAME)
+        _undo()
+
+
+def _undo() -> None:
+    if any(one.now not in {one.ours, one.before} for one in _factories()):
+        _covered.set()
+    overrides.undo(_NAME)
 
 
 def learn() -> None:
@@ -96,6 +104,11 @@ def _installed() -> tuple[Override, ...]:
     return tuple(one for one in overrides.active() if one.framework.startswith(_NAME))
 
 
+def _factories() -> list[Override]:
+    """Those of the functions, not of the kinds."""
+    return [one for one in _installed() if not one.protocol]
+
+
 def _version() -> str:
     try:
         return version(_NAME)
@@ -109,6 +122,9 @@ def _modules() -> tuple[Any, Any]:
 
 
 def _overrides(framework: str, *, override: bool) -> Iterator[Override]:
+    if any(one.now == one.before for one in _factories()):  # the module was loaded anew
+        override = override or bool(_kinds)
+        _undo()
     if not _installed():
         for module in _modules():
             yield _taught(framework, module)
@@ -118,8 +134,8 @@ def _overrides(framework: str, *, override: bool) -> Iterator[Override]:
 
 def _taught(framework: str, module: Any) -> Override:
     theirs = module.storage_factory
-    if not _before:  # once: what somebody has put on top of ours would call ours
-        _before.append(theirs)
+    if not _before or (module is _modules()[0] and not _covered.is_set()):  # what is on top of ours would call ours
+        _before[:] = [theirs]
     module.storage_factory = taught_factory
     return Override(
         framework=framework,

@@ -54,7 +54,8 @@ def dumps(obj: Any, persistent: Mapping[type, Any], protocols: Protocols, reduce
         kept: Gets all that serializers have written, also when an error follows.
     """
     stream = io.BytesIO()
-    pickler = _Pickler(stream, persistent, protocols, kept)
+    # A pickler that asks for each object takes twice as long.
+    pickler = _Pickler(stream, persistent, protocols, kept) if persistent else pickle.Pickler(stream)
     if reduced := tuple(reduced):
         pickler.dispatch_table = {**copyreg.dispatch_table, **{one.serializer_class: one.reduce for one in reduced}}
     pickler.dump(obj)
@@ -82,15 +83,20 @@ def loads(data: bytes, classes: Mapping[str, Any], attempts: Sequence[Protocols]
 def references(data: bytes, classes: Mapping[str, Any]) -> list[Kept]:
     """What serializers have written for an object; nothing, when the checksum differs.
 
+    Nothing of the object is imported, or run, unless a serializer's own words are made of such classes.
+
     Raises:
         pickle.UnpicklingError: A serializer is not registered.
     """
     found: list[Kept] = []
     try:
-        stream = io.BytesIO(_checked(data, ""))
+        body = _checked(data, "")
     except InvalidPickle:
         return found
-    _Unpickler(stream, classes, found.append).load()
+    _Scanner(io.BytesIO(body), classes, found.append).load()
+    if any(_has_inert(one.pid) for one in found):
+        found.clear()
+        _Unpickler(io.BytesIO(body), classes, found.append).load()
     return found
 
 
@@ -141,6 +147,46 @@ class _Unpickler(pickle.Unpickler):
                 f"a part of it was written by the serializer {name!r}; register_persistent_serializers() takes that one"
             )
         return self._meet(Kept(self._classes[name], inner))
+
+
+class _Scanner(_Unpickler):
+    """Goes through a pickle without making anything of it: classes that are gone are no trouble, and no code runs."""
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ARG002 - whatever it is
+        return type("Inert", (_Inert,), {})
+
+
+class _Inert:
+    """Stands for any class, function and object; takes whatever a pickle does with one."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        return super().__new__(cls)
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return _Inert()
+
+    def _take(self, *_: Any) -> None:
+        """Forget it."""
+
+    __init__ = __setstate__ = __setitem__ = append = extend = add = _take
+
+
+def _has_inert(obj: Any) -> bool:
+    if isinstance(obj, Mapping):
+        obj = [*obj, *obj.values()]
+    if isinstance(obj, list | tuple | set | frozenset):
+        return any(map(_has_inert, obj))
+    return isinstance(obj, _Inert) or (isinstance(obj, type) and issubclass(obj, _Inert))
+
+
+def remark(error: BaseException, text: str) -> None:
+    """Let an error say more, whatever its type is."""
+    if isinstance(error, PersistenceError):
+        error.hint = f"{error.hint}\n{text}".lstrip()
+    elif hasattr(error, "add_note"):  # from Python 3.11 on
+        error.add_note(text)
+    elif len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = (f"{error.args[0]}\n{text}",)
 
 
 def _checksum(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
-from persistence_fsspec.errors import PersistenceError
+from persistence_fsspec.errors import ObjectNotFoundError, PersistenceError
 from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.faces.functionfuse import pickles
 from persistence_fsspec.faces.functionfuse.pickles import Kept
@@ -36,26 +36,24 @@ class FileProtocol:
     Args:
         persistence: Where.
         folder: The key of the folder.
+        notes: Are told of what is written.
 
     Attributes:
         path: URL of the folder.
-        written: Keys of what was written by `open`.
     """
 
-    def __init__(self, persistence: FSSpecPersistence, folder: str) -> None:
+    def __init__(self, persistence: FSSpecPersistence, folder: str, notes: Notes) -> None:
         self.path = persistence.url(folder)
-        self.written: list[str] = []
-        self._persistence, self._folder = persistence, folder
+        self._persistence, self._folder, self._notes = persistence, folder, notes
 
     def open(self, filename: str, mode: str = "rb") -> IO[Any]:
         """Open a file of the folder, as `FSSpecPersistence.open` does; for reading it is seekable, and pinned to its version."""
         key = file_key(self._folder, filename)
         if "w" in mode and "b" in mode:
             return Spool(lambda path: self._publish(path, key))
-        file = self._persistence.open(key, mode)
-        if "w" in mode or "x" in mode:
-            self.written.append(key)
-        return file
+        if "r" not in mode:
+            self._notes.begin(key)
+        return self._persistence.open(key, mode)
 
     def remove(self, filename: str) -> None:
         """Remove a file of the folder.
@@ -63,11 +61,13 @@ class FileProtocol:
         Raises:
             ObjectNotFoundError: It is not there.
         """
-        self._persistence.delete(file_key(self._folder, filename))
+        key = file_key(self._folder, filename)
+        if not self._notes.spares(key):
+            self._persistence.delete(key)
 
     def _publish(self, path: Path, key: str) -> None:
+        self._notes.begin(key)
         self._persistence.put(path, key)
-        self.written.append(key)
 
 
 class Spool(io.BufferedRandom):
@@ -116,29 +116,89 @@ class Spool(io.BufferedRandom):
         self.discard()
 
 
-class NotingFileSystem(PersistFileSystem):
-    """A filesystem that remembers what was written by it.
+class Notes:
+    """What one operation writes: new things, and things that took the place of others, which an earlier result may need.
+
+    Args:
+        persistence: Where.
 
     Attributes:
-        written: Paths, which are keys of its persistence.
+        new: Keys that were not there before.
+        ending: Whether what was written is being taken back.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, persistence: FSSpecPersistence) -> None:
+        self.new: set[str] = set()
+        self.ending = False
+        self._persistence, self._folders, self._replaced = persistence, set[str](), set[str]()
+
+    def begin(self, key: str) -> None:
+        """Note that a key is going to be written. A store is asked once for all that is written in a new folder."""
+        if key in self._replaced:
+            return
+        folder = key.rpartition("/")[0]
+        if folder not in self._folders and not self._persistence.exists(folder):
+            self._folders.add(folder)
+        if folder in self._folders or key in self.new or not self._persistence.exists(key):
+            self.new.add(key)
+        else:
+            self._replaced.add(key)
+
+    def spares(self, path: str) -> bool:
+        """Whether something is not to be removed now, because it was there before, or has such things in it."""
+        return self.ending and any(f"{key}/".startswith(f"{path}/") for key in self._replaced)
+
+
+class NotingFileSystem(PersistFileSystem):
+    """A filesystem that notes what is written by it.
+
+    Args:
+        notes: Are told; without them nothing can be written.
+    """
+
+    def __init__(self, notes: Notes | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.written: list[str] = []
+        self._notes = notes
+
+    def __reduce__(self) -> Any:
+        """In another process, nobody asks for what it notes."""
+        return _noting_again, (self.adapter, self._notes is not None)
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
-        self.written.append(self._strip_protocol(path))
+        self._begin(path)
         super().pipe_file(path, value, mode, **options)
 
     def put_file(self, lpath: str, rpath: str, mode: str = "overwrite", **options: Any) -> None:
-        self.written.append(self._strip_protocol(rpath))
+        self._begin(rpath)
         super().put_file(lpath, rpath, mode, **options)
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         if "r" not in mode:
-            self.written.append(self._strip_protocol(path))
+            self._begin(path)
         return super()._open(path, mode, **options)
+
+    def rm_file(self, path: str) -> None:
+        if not self._spares(path):
+            super().rm_file(path)
+
+    def rm(self, path: Any, recursive: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's
+        for one in [path] if isinstance(path, str) else path:
+            if not self._spares(one):
+                super().rm(one, recursive=recursive, **options)
+
+    def _begin(self, path: str) -> None:
+        if self._notes is None:  # a serializer that makes what it does not find
+            raise ObjectNotFoundError(
+                "not found, and nothing is made where something is looked for", operation="read", url=self.adapter.url(path)
+            )
+        self._notes.begin(self._strip_protocol(path))
+
+    def _spares(self, path: str) -> bool:
+        return self._notes is not None and self._notes.spares(self._strip_protocol(path))
+
+
+def _noting_again(adapter: FSSpecPersistence, writes: bool) -> NotingFileSystem:  # noqa: FBT001 - pickle gives it so
+    return NotingFileSystem(adapter=adapter, notes=Notes(adapter) if writes else None)
 
 
 class BigData:
@@ -152,26 +212,34 @@ class BigData:
     Attributes:
         protocols: What serializers are given.
         attempts: What they are given one after the other, when they look for what was written before: functionfuse's
-            storage on S3 and its other one write in different formats, and a pickle does not say which.
+            storage on S3 and its other one write in different formats, and a pickle does not say which. Nothing can be
+            written by these filesystems.
     """
 
     def __init__(self, persistence: FSSpecPersistence, folder: str, offered: tuple[str, ...] = BOTH) -> None:
         self._persistence = persistence
-        self._files = FileProtocol(persistence, folder)
-        self._client = NotingFileSystem(adapter=persistence)
-        known = {FILE_PROTOCOL: self._files, S3_PROTOCOL: {"client": self._client, "folder": folder}}
-        self.protocols: dict[str, Any] = {name: known[name] for name in offered}
-        self.attempts = (self.protocols, {name: value for name, value in known.items() if name != offered[0]})
+        self._notes = Notes(persistence)
+        files = FileProtocol(persistence, folder, self._notes)
+
+        def known(notes: Notes | None) -> dict[str, Any]:
+            client = NotingFileSystem(adapter=persistence, notes=notes)
+            return {FILE_PROTOCOL: files, S3_PROTOCOL: {"client": client, "folder": folder}}
+
+        writing, reading = known(self._notes), known(None)
+        self.protocols: dict[str, Any] = {name: writing[name] for name in offered}
+        first = {name: reading[name] for name in offered}
+        self.attempts = (first, {name: value for name, value in reading.items() if name != offered[0]})
 
     def take_back(self, kept: Iterable[Kept]) -> None:
-        """Remove what was written meanwhile, as far as that is possible.
+        """Remove what was written meanwhile, as far as that is possible; what was there before stays.
 
         Args:
             kept: What serializers said that they have written; what they wrote before an error is known as well.
         """
+        self._notes.ending = True
         for one in kept:
             with contextlib.suppress(Exception):  # the error that led here is the one to tell
                 pickles.remove([one], (self.protocols,))
-        for key in {*self._files.written, *self._client.written}:
+        for key in list(self._notes.new):
             with contextlib.suppress(PersistenceError):
                 self._persistence.delete(key, missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import pickle
 import warnings
 from collections import namedtuple
@@ -72,7 +73,7 @@ def check_travels(storage: FSSpecStorage) -> None:
             f"{storage.path} is the memory of one process, and each worker of Ray is another one",
             hint="Take a URL that all workers reach, or with one machine alone, a path on it.",
         )
-    pickle.dumps(storage)
+    pickle.dumps(storage._persistence)  # the rest is Ray's to pickle, which takes more than pickle does
 
 
 class Beginner:
@@ -106,7 +107,8 @@ class Saver:
     """Saves results by tasks of Ray.
 
     A workflow waits for the last of them alone, so that each stands for all before it: it is ready when these are, and
-    fails when one of them has failed. As nobody looks at that, a result that could not be saved is told by a warning.
+    fails when one of them has failed. As nobody looks at that, a result that could not be saved is told by a warning. Where
+    its last node is a class or a method, it waits for nothing: then the end of the program does, before Ray's.
 
     Args:
         save: A remote function of a name and a reference in a tuple.
@@ -114,6 +116,8 @@ class Saver:
 
     def __init__(self, save: Any) -> None:
         self._save, self._before = save, None
+        atexit.unregister(_wait_at_exit)
+        atexit.register(_wait_at_exit)  # called before what was registered before: Ray's own
 
     def remote(self, filename: str, obj: tuple[Any]) -> Any:
         """Save what a reference will stand for, unless it is saved already.
@@ -123,7 +127,8 @@ class Saver:
         """
         ray = import_module("ray")
         saved = self._save.remote(filename, obj)
-        saved.future().add_done_callback(partial(_tell, filename))
+        _unfinished[saved] = filename, _cluster(ray)
+        saved.future().add_done_callback(partial(_finished, saved))
         self._before = ray.remote(num_cpus=0)(_after).remote(self._before, saved)
         return self._before
 
@@ -132,11 +137,43 @@ def _after(_before: None, _saved: None) -> None:
     """Ray calls it when both are there."""
 
 
-def _tell(filename: str, saved: Any) -> None:
-    error = saved.exception()
-    if error is not None:
-        error = getattr(error, "cause", error)  # without the stack of the worker
-        warnings.warn(f"the result of {filename!r} was not saved: {type(error).__name__}: {error}", RuntimeWarning, stacklevel=1)
+_unfinished: dict[Any, tuple[str, Any]] = {}
+"""What is being saved: reference -> name of the node, and the cluster."""
+
+
+def _cluster(ray: Any) -> tuple[str, str]:
+    """Tells one connection of this process from another: a reference means nothing to the next one."""
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
+
+
+def _wait_at_exit() -> None:
+    ray = import_module("ray")
+    if not (_unfinished and ray.is_initialized()):
+        return
+    here = _cluster(ray)
+    for saved, (_, cluster) in list(_unfinished.items()):
+        if cluster == here:
+            try:
+                ray.get(saved)
+            except Exception as exc:  # noqa: BLE001 - told, as all of them
+                _tell(saved, exc)
+
+
+def _finished(saved: Any, future: Any) -> None:
+    _tell(saved, future.exception())
+
+
+def _tell(saved: Any, error: Any) -> None:
+    """Once, whoever comes first."""
+    filename, _ = _unfinished.pop(saved, (None, None))
+    if filename is None or error is None:
+        return
+    error = getattr(error, "cause", error)  # without the stack of the worker
+    text = f"the result of {filename!r} was not saved: {type(error).__name__}: {error}"
+    if "__main__" in text:
+        text += "; define the class in a module that the workers import"
+    warnings.warn(text, RuntimeWarning, stacklevel=1)
 
 
 class RayStorage:
@@ -174,6 +211,7 @@ class RayStorage:
         init = arguments(ray_init_args, "rayInitArgs")
         self._storage = FSSpecStorage(path, storage_options, profile=profile, policy=policy, remote_args=self.remote_args)
         self._actor: Any = None
+        self._at: tuple[str, str] | None = None
         check_travels(self._storage)
         if ray_init_args is not None:
             ray = import_module("ray")
@@ -183,6 +221,10 @@ class RayStorage:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without secrets of ``runtime_env``, and without the actor, which is one of this connection."""
+        return {**self.__dict__, "remote_args": self._storage.__getstate__()["remote_args"], "_actor": None}
+
     @property
     def path(self) -> str:
         """The URL below which workflows lie, without a password."""
@@ -191,10 +233,11 @@ class RayStorage:
     @property
     def actor(self) -> Any:
         """The remote actor, for calls that do not wait: ``storage.actor.read_task.remote(workflow_name, task_name)``."""
-        if self._actor is None:
-            ray = import_module("ray")
+        ray = import_module("ray")
+        if self._actor is None or not ray.is_initialized() or self._at != _cluster(ray):  # else it is of an earlier cluster
             remote = ray.remote(StorageActor)
             self._actor = (remote.options(**self.remote_args) if self.remote_args else remote).remote(self._storage)
+            self._at = _cluster(ray)
         return self._actor
 
     def register_persistent_serializers(self, *serializers: Any) -> None:
@@ -225,7 +268,11 @@ class RayStorage:
 
     def _asked(self, method: str, *arguments: Any) -> Any:
         ray = import_module("ray")
-        return ray.get(getattr(self.actor, method).remote(*arguments))
+        try:
+            return ray.get(getattr(self.actor, method).remote(*arguments))
+        except ray.exceptions.RayActorError:  # it died, perhaps with its node
+            self._actor = None
+            return ray.get(getattr(self.actor, method).remote(*arguments))
 
 
 class StorageActor:

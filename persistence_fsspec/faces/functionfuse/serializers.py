@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import sys
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Final
 
-from persistence_fsspec.errors import InvalidOptionError, ObjectNotFoundError
+from persistence_fsspec.errors import InvalidOptionError, MissingDriverError, ObjectNotFoundError
+from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.faces.functionfuse.protocols import FILE_PROTOCOL, S3_PROTOCOL, Spool
+from persistence_fsspec.faces.functionfuse.wholearrays import WholeArrays
 
 Protocols = Mapping[str, Any]
 
@@ -22,20 +25,33 @@ _READ_AHEAD: Final = 256 * 1024
 
 
 class _DaskArray:
-    """The class of dask's arrays, imported when somebody asks for it."""
+    """The class of dask's arrays, imported when somebody asks for it: who registers a serializer is told what it lacks.
+
+    Args:
+        package: What the serializer needs besides.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
 
     def __get__(self, instance: object, owner: type) -> Any:
-        return import_module("dask.array.core").Array
+        try:
+            import_module(self._package)
+            return import_module("dask.array.core").Array
+        except ImportError as exc:
+            hint = f'{sys.executable} -m pip install "dask[array]" {self._package}'
+            raise MissingDriverError(f"{owner.__name__} needs dask and {self._package}: {exc}", hint=hint) from exc
 
 
 class HDF5Serializer:
     """Writes a dask array as one HDF5 file; what is read of it later is read by ranges, when it is needed.
 
-    It works in every storage, functionfuse's own included. The array is calculated by threads of this process.
+    It works in every storage, functionfuse's own included. The array is calculated by threads of this process; one that lies
+    on a dask cluster (``persist()``) is for `ZarrSerializer`.
     """
 
     name: ClassVar[str] = "persistence_fsspec.HDF5"
-    serializer_class: ClassVar[Any] = _DaskArray()
+    serializer_class: ClassVar[Any] = _DaskArray("h5py")
 
     @classmethod
     def pickle(cls, obj: Any, protocols: Protocols) -> tuple[str, tuple[str, str]]:
@@ -45,15 +61,15 @@ class HDF5Serializer:
             The name of this serializer, and what `unpickle` wants to know.
 
         Raises:
-            InvalidOptionError: The shape of the array is not known.
+            InvalidOptionError: The shape of the array is not known, it is masked, or it lies on a cluster.
             TypeError: HDF5 has no such type of elements.
         """
-        da, h5py = import_module("dask.array"), import_module("h5py")
+        h5py = import_module("h5py")
         array, filename = _regular(obj), str(uuid.uuid4())
         chunks = array.chunksize if array.size else None  # h5py knows no chunks of nothing
         with _files(protocols).open(filename, "wb") as file, h5py.File(file, "w") as hdf:
             dataset = hdf.create_dataset(_DATASET, array.shape, dtype=array.dtype, chunks=chunks or None)
-            da.store(array, dataset, scheduler="threads")
+            _store(array, dataset, scheduler="threads")
         return cls.name, (_VERSION, filename)
 
     @classmethod
@@ -120,11 +136,12 @@ class HDF5Dataset:
 class ZarrSerializer:
     """Writes a dask array as a Zarr array of format 2, one object for each chunk, which zarr 2 and 3 read.
 
-    Many processes may calculate and write it together, as dask is set up.
+    Many processes may calculate and write it together, as dask is set up; in ``memory://``, threads of this process do. Every
+    chunk is written, so that one that is missing later is an error, and not zeros.
     """
 
     name: ClassVar[str] = "persistence_fsspec.Zarr"
-    serializer_class: ClassVar[Any] = _DaskArray()
+    serializer_class: ClassVar[Any] = _DaskArray("zarr")
 
     @classmethod
     def pickle(cls, obj: Any, protocols: Protocols) -> tuple[str, tuple[str, str]]:
@@ -134,18 +151,21 @@ class ZarrSerializer:
             The name of this serializer, and what `unpickle` wants to know.
 
         Raises:
-            InvalidOptionError: The shape of the array is not known, or the storage offers no filesystem.
+            InvalidOptionError: The shape of the array is not known, it is masked, or the storage offers no filesystem.
         """
-        da, zarr = import_module("dask.array"), import_module("zarr")
+        zarr = import_module("zarr")
         array, filename = _regular(obj), f"{uuid.uuid4()}.zarr"
         client, folder = _client(protocols)
         chunks = tuple(max(1, length) for length in array.chunksize)
-        form = {"zarr_format" if zarr.__version__ >= "3" else "zarr_version": 2}
+        form: dict[str, Any] = {"zarr_version": 2, "write_empty_chunks": True}
+        if int(zarr.__version__.partition(".")[0]) >= 3:
+            form = {"zarr_format": 2, "config": {"write_empty_chunks": True}}
+        of_this_process = isinstance(client, PersistFileSystem) and "memory://" in client.adapter.url()
         try:
             target = zarr.open_array(
                 client.get_mapper(f"{folder}/{filename}"), mode="w", shape=array.shape, chunks=chunks, dtype=array.dtype, **form
             )
-            da.store(array, target, lock=False)
+            _store(array, target, lock=False, **({"scheduler": "threads"} if of_this_process else {}))
         except BaseException:
             with contextlib.suppress(Exception):  # the error that led here is the one to tell
                 client.rm(f"{folder}/{filename}", recursive=True)
@@ -159,12 +179,13 @@ class ZarrSerializer:
         Raises:
             pickle.UnpicklingError: It was written by a later version of this serializer.
             FileNotFoundError: It is not there.
+            TruncatedError: When its elements are read: a chunk is missing.
         """
         da, zarr = import_module("dask.array"), import_module("zarr")
         filename = _checked(cls, pid)
         client, folder = _client(protocols)
         try:
-            array = zarr.open_array(client.get_mapper(f"{folder}/{filename}"), mode="r")
+            array = zarr.open_array(WholeArrays(client).get_mapper(f"{folder}/{filename}"), mode="r")
         except Exception as exc:
             if isinstance(exc, FileNotFoundError) or client.exists(f"{folder}/{filename}"):
                 raise
@@ -212,8 +233,78 @@ def _client(protocols: Protocols) -> tuple[Any, str]:
     return protocols[S3_PROTOCOL]["client"], protocols[S3_PROTOCOL]["folder"]
 
 
+def _store(array: Any, target: Any, **options: Any) -> None:
+    """Calculate an array and write it. When that fails, no thread of this process is still writing.
+
+    Raises:
+        InvalidOptionError: Threads of this process are to calculate it, and it lies on a cluster.
+    """
+    gate = _Gate(target)
+    try:
+        import_module("dask.array").store(array, gate, **options)
+    except ValueError as exc:
+        if "scheduler" in options and "Missing dependency" in str(exc):
+            raise InvalidOptionError(
+                "this array lies on a cluster, and is to be stored by this process",
+                hint="Take ZarrSerializer (not on memory://), or array.compute() first.",
+            ) from exc
+        raise
+    finally:
+        gate.close()
+
+
+class _Gate:
+    """What dask's threads write through: dask tells of the first error while others are still at work.
+
+    Args:
+        target: The array of a file; in another process, that is all.
+    """
+
+    def __init__(self, target: Any) -> None:
+        self._target, self._inside, self._closed, self._changed = target, 0, False, threading.Condition()
+
+    def __setitem__(self, index: Any, block: Any) -> None:
+        with self._entered():
+            self._target[index] = block
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_target": self._target}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_target"])  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Let nobody in any more, and wait for who is inside."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._inside)
+
+    @contextlib.contextmanager
+    def _entered(self) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("too late: another part of the array has failed")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+
 def _regular(array: Any) -> Any:
-    """The array in chunks of equal size, but for the last ones: neither format has others."""
+    """The array in chunks of equal size, but for the last ones: neither format has others.
+
+    Raises:
+        InvalidOptionError: Neither format has such an array.
+    """
+    np, meta = import_module("numpy"), array._meta
+    if type(meta) is not np.ndarray and not isinstance(meta, np.generic):
+        raise InvalidOptionError(
+            f"an array of {type(meta).__module__}.{type(meta).__name__} would come back as a plain one",
+            hint="Of a masked one, return da.ma.filled(a, ...) and da.ma.getmaskarray(a); else array.map_blocks(numpy.asarray).",
+        )
     if any(length != length for length in array.shape):  # noqa: PLR0124 - nan, dask's word for unknown
         raise InvalidOptionError("an array of unknown shape cannot be stored", hint="array.compute_chunk_sizes() finds it out.")
     return array.rechunk(array.chunksize)

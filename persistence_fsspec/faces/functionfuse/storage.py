@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from persistence_fsspec.addresses import Address
 from persistence_fsspec.config import StorageOptions
 from persistence_fsspec.errors import (
+    AuthenticationError,
     InvalidNameError,
     InvalidOptionError,
     IsAFolderError,
@@ -17,6 +19,7 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     PermissionDeniedError,
     PersistenceError,
+    UnsupportedPersistenceOp,
 )
 from persistence_fsspec.faces.functionfuse import pickles
 from persistence_fsspec.faces.functionfuse.pickles import InvalidPickle, Kept
@@ -35,7 +38,8 @@ from persistence_fsspec.policy import Policy
 class FSSpecStorage:
     """Results of workflows as functionfuse's own storages write them: read by these, and reading theirs.
 
-    Nothing is opened by constructing it. It may be pickled; secrets stay here, unless they are given by reference.
+    Nothing is opened by constructing it. It may be pickled; secrets stay here, unless they are given by reference, and so
+    does the ``runtime_env`` of *remote_args*, which may hold some.
 
     Args:
         path: A URL, a local path or a ``UPath``. Results lie at ``<path>/<workflow>/<node>``.
@@ -48,7 +52,7 @@ class FSSpecStorage:
 
     Attributes:
         always_read: Whether a workflow goes on with what it reads back, and not with what a node returned.
-        reduced_serializers: By type, objects with ``serializer_class`` and ``reduce``.
+        reduced_serializers: Its keys are objects with ``serializer_class`` and ``reduce``, as in functionfuse; values do not matter.
         persistent_serializers: By type, what `register_persistent_serializers` was given.
         persistent_classes: The same, by name.
 
@@ -74,8 +78,11 @@ class FSSpecStorage:
     ) -> None:
         if not protocols or not set(protocols) <= set(BOTH):
             raise InvalidOptionError(f"protocols={protocols!r}: choose from {', '.join(BOTH)}")
+        check_address(path)
+        if not isinstance(profile, str | None):
+            raise InvalidOptionError(f"profile is a name, not {type(profile).__name__}")
         if isinstance(policy, Mapping):
-            policy = Policy(**policy)
+            policy = Policy(**{str(name): value for name, value in policy.items()})
         self._persistence = NamedPersistence(path, storage_options=storage_options, profile=profile, policy=policy)
         self._offered, self.remote_args = tuple(protocols), arguments(remote_args, "remoteArgs")
         self.always_read = False
@@ -85,6 +92,10 @@ class FSSpecStorage:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        travels = {name: value for name, value in self.remote_args.items() if name != "runtime_env"}
+        return {**self.__dict__, "remote_args": travels}
 
     @property
     def path(self) -> str:
@@ -113,8 +124,9 @@ class FSSpecStorage:
         big = self._big(workflow_name)
         try:
             data = self._dumped(obj, self._given(big), kept)
-        except BaseException:
+        except BaseException as exc:
             big.take_back(kept)
+            pickles.remark(exc, f"This was the result of {filename!r} in the workflow {workflow_name!r}, which was not saved.")
             raise
         try:
             self._persistence.write_bytes(key, data)
@@ -152,7 +164,8 @@ class FSSpecStorage:
 
         Args:
             workflow_name: Of the workflow.
-            pattern: As of `fnmatch`, with ``*``, ``?`` and ``[...]``. A name with slashes is found by a pattern with as many.
+            pattern: As of `glob`, with ``*``, ``?`` and ``[...]``; a name that begins with a dot is found by one that does so. A
+                name with slashes is found by a pattern with as many.
 
         Returns:
             In alphabetical order; nothing of a workflow that is not there.
@@ -173,11 +186,10 @@ class FSSpecStorage:
         Raises:
             ObjectNotFoundError: There is no such result. Nothing that matches a pattern is no error.
             InvalidOptionError: Neither a name nor a pattern.
+            Exception: Of the first that could not be removed; it names the others, and what is not named is gone.
         """
         if pattern:
-            for name in self.list_tasks(workflow_name, pattern):
-                with contextlib.suppress(ObjectNotFoundError):  # somebody else has removed it since
-                    self._remove(workflow_name, name)
+            self._remove_all(workflow_name, self.list_tasks(workflow_name, pattern))
         elif task_name is None:
             raise InvalidOptionError("remove_task takes the name of a node, or a pattern", hint="pattern='*' removes them all.")
         else:
@@ -188,11 +200,16 @@ class FSSpecStorage:
     def new_workflow(self, workflow_name: str) -> None:
         """Make the folder of a workflow; one that is there is fine.
 
-        A store without folders gets nothing, and is asked for its bucket: it had better not be missing after the first node.
+        A store without folders gets nothing, and is asked for its bucket: it had better not be missing after the first node. A
+        store that nobody may write to is asked for the folder: a workflow that is finished can be run again from it.
         """
         key = workflow_key(workflow_name)
         if self._persistence.capabilities(key).folders:
-            self._persistence.make_folder(key)
+            try:
+                self._persistence.make_folder(key)
+            except UnsupportedPersistenceOp:
+                if not self._persistence.exists(key):
+                    raise
         else:
             self._require_bucket()
 
@@ -251,11 +268,12 @@ class FSSpecStorage:
         """URL of the folder in which serializers write."""
         return self._persistence.url(bigdata_key(workflow))
 
-    def get_protocols(self, path: str) -> dict[str, Any]:
+    def get_protocols(self, path: str, s3: object = None) -> dict[str, Any]:  # noqa: ARG002 - see there
         """What serializers are given.
 
         Args:
             path: From `get_bigdata_path`.
+            s3: Not needed. functionfuse's storage on S3 takes a client here.
 
         Raises:
             InvalidNameError: It does not lie below the path of this storage.
@@ -318,11 +336,29 @@ class FSSpecStorage:
         return [name for name in found if name and BIGDATA not in name.split("/")]
 
     def _require_bucket(self) -> None:
-        """Tell that a bucket is missing. Who may not know may still read and write in it."""
+        """Tell that a bucket is missing, or that there are no credentials. Who may not know may still read and write in it."""
         store, _ = self._persistence.store_and_key()
         if store.capabilities.flat:
-            with contextlib.suppress(PermissionDeniedError):
+            try:
                 store.info("")
+            except AuthenticationError:
+                raise
+            except PermissionDeniedError:
+                pass
+
+    def _remove_all(self, workflow_name: str, names: list[str]) -> None:
+        failed: dict[str, Exception] = {}
+        for name in names:
+            try:
+                self._remove(workflow_name, name)
+            except ObjectNotFoundError:  # somebody else has removed it since
+                pass
+            except Exception as exc:  # noqa: BLE001 - told below
+                failed[name] = exc
+        if failed:
+            first = next(iter(failed.values()))
+            pickles.remark(first, f"Not removed: {', '.join(map(repr, failed))}, of {len(names)} that the pattern finds.")
+            raise first
 
     def _remove(self, workflow_name: str, task_name: str) -> None:
         """First the result: nobody is to find one whose big data are gone."""
@@ -345,5 +381,20 @@ def arguments(given: Any, name: str) -> dict[str, Any]:
     return dict(given or {})
 
 
+def check_address(path: Any) -> None:
+    """Refuse what is no address at all.
+
+    Raises:
+        InvalidOptionError: It is such a thing.
+    """
+    if not (isinstance(path, str | os.PathLike) or hasattr(path, "protocol")):  # a UPath of some versions is no PathLike
+        raise InvalidOptionError(f"path is a URL or a local path, not {type(path).__name__}: {path!r}")
+
+
 def _matches(parts: list[str], wanted: list[str]) -> bool:
-    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+    return len(parts) == len(wanted) and all(map(_is_found, parts, wanted))
+
+
+def _is_found(name: str, pattern: str) -> bool:
+    """As in a shell: what is hidden is found when it is asked for."""
+    return fnmatch.fnmatchcase(name, pattern) and (pattern.startswith(".") or not name.startswith("."))

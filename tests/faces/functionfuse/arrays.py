@@ -6,8 +6,10 @@ Argument: a URL. The options of its driver come as JSON on standard input.
 import json
 import pickle
 import sys
+import time
 import uuid
 
+import dask
 import dask.array as da
 import numpy as np
 import zarr
@@ -23,6 +25,8 @@ ARRAYS = {
     "number": da.from_array(np.array(7.5)),
     "empty": da.from_array(np.zeros((0, 5))),
     "truth": da.from_array(PLAIN > 7, chunks=(40, 7)),
+    "zeros": da.zeros((4, 4), chunks=2),
+    "minus zeros": da.from_array(np.full(4, -0.0), chunks=2),
     "calculated": da.from_array(PLAIN, chunks=(8, 60)).T * 2,
 }
 
@@ -66,7 +70,12 @@ def looked_at(url, options, serializer, **more):
     for name, array in ARRAYS.items():
         back = storage.read_task("wf", name)["array"]
         same = type(back) is type(array) and back.dtype == array.dtype and back.shape == array.shape
-        if not (same and np.array_equal(back.compute(), array.compute())):
+        got, wanted = back.compute(), array.compute()
+        if not (
+            same
+            and np.array_equal(got, wanted)
+            and (got.dtype.kind != "f" or np.array_equal(np.signbit(got), np.signbit(wanted)))
+        ):
             wrong.append(name)
     added = storage.read_task("wf", "even")["array"] + storage.read_task("wf", "uneven")["array"]
     found = {"wrong": wrong, "added": bool(np.array_equal(added.compute(), PLAIN * 2))}
@@ -77,8 +86,50 @@ def looked_at(url, options, serializer, **more):
     found["failed"] = kind_of(lambda: storage.save("wf", "a", [ARRAYS["even"], ARRAYS["even"].map_blocks(fails, dtype="f8")]))
     unknown = ARRAYS["even"][ARRAYS["even"] > 3]
     found["unknown"] = kind_of(lambda: storage.save("wf", "a", unknown))
+    found["masked"] = kind_of(lambda: storage.save("wf", "a", da.ma.masked_greater(ARRAYS["even"], 10)))
+    found["late"] = kind_of(lambda: storage.save("wf", "a", da.ones((4, 4), chunks=2).map_blocks(late, dtype="f8")))
+    time.sleep(1.5)
     found["left by failures"] = stored(storage)
     return found
+
+
+def late(block, block_info=None):
+    """One block fails while the others are still being calculated."""
+    first = block_info[0]["chunk-location"] == (0, 0)
+    time.sleep(0.1 if first else 0.5)
+    if first:
+        raise RuntimeError("not this block")
+    return block
+
+
+def chunk_gone(url, options):
+    """Of a Zarr array, one chunk is removed behind its back, while it is held, and before it is read."""
+    storage = FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options)
+    storage.register_persistent_serializers(ZarrSerializer)
+    storage.save("wf", "a", da.zeros((4, 4), chunks=2))
+    held = storage.read_task("wf", "a")
+    chunks = [key for key in stored(storage) if key[-3:] in {"0.0", "0.1", "1.0", "1.1"}]
+    storage._persistence.delete(chunks[1])
+    told = {"chunks": len(chunks), "left": float(held[2:].sum().compute())}
+    return {**told, "held": kind_of(held.compute), "read": kind_of(storage.read_task("wf", "a").compute)}
+
+
+def by_processes(url):
+    """Saved while dask calculates by processes."""
+    storage = FSSpecStorage(f"{url}/{uuid.uuid4().hex}")
+    storage.register_persistent_serializers(ZarrSerializer)
+    with dask.config.set(scheduler="processes"):
+        storage.save("wf", "a", ARRAYS["even"])
+    return float(storage.read_task("wf", "a").sum().compute(scheduler="threads"))
+
+
+def elsewhere(storage):
+    """What dask says of an array whose blocks lie on a cluster, when threads are to calculate it."""
+    from dask._task_spec import Task, TaskRef
+
+    blocks = {("far", 0): Task(("far", 0), np.asarray, TaskRef("on-the-cluster"))}
+    storage.register_persistent_serializers(HDF5Serializer)
+    return kind_of(lambda: storage.save("wf", "a", da.Array(blocks, "far", chunks=((4,),), dtype="f8")))
 
 
 def later(storage):
@@ -136,6 +187,10 @@ def main() -> None:
     answers["later"] = later(FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options))
     answers["lazily"] = lazily(url, options)
     answers["there"] = FSSpecPersistence(url, storage_options=options).exists("")
+    answers["chunk gone"] = chunk_gone(url, options)
+    answers["elsewhere"] = elsewhere(FSSpecStorage(f"{url}/{uuid.uuid4().hex}", options))
+    if url.startswith(("file:", "memory:")):
+        answers["by processes"] = by_processes(url)
     if url.startswith("file:"):
         answers["travels"] = travels(url)
     print(json.dumps(answers))  # noqa: T201

@@ -128,6 +128,8 @@ def on_one_node(storage, plain):
     ray.get(storage.actor.new_workflow.remote("two"))
     ray.get(storage.actor.save.remote("two", "a", (ray.put(7),)))
     found["by the actor"] = ray.get(storage.actor.read_task.remote("two", "a"))
+    ray.kill(storage.actor)
+    found["after its end"] = storage.read_task("two", "a")
     return found
 
 
@@ -169,6 +171,11 @@ def main() -> None:
     answers["saving"] = saving(storage)
     answers["node"] = on_one_node(node, storage)
     answers["node's workers"] = run(RayStorage(f"{url}/node", there, remote_args=REMOTE), "wf", [("a", lambda: 41)])[0]
+    plain = FSSpecStorage(url, there)
+    plain.save("again", "a", 1)
+    ray.shutdown()
+    ray.init(**setting)
+    answers["on the next cluster"] = node.list_tasks("again", "*")
     ray.shutdown()
     print(json.dumps(answers))  # noqa: T201
 
