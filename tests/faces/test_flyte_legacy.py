@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +10,7 @@ import fsspec
 import pytest
 
 from tests.conftest import server_fixture
+from tests.faces.programs import answer
 from tests.servers.environment import environment, find_python
 from tests.servers.process import NotInstalled, ServerUnavailable
 
@@ -43,18 +41,7 @@ def run(request, tmp_path_factory):
 
     def call(program, *arguments, **variables):
         home = tmp_path_factory.mktemp("home")
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("FLYTE")}
-        done = subprocess.run(
-            [str(python), str(PROGRAMS / program), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            cwd=home,
-            env={**ours, "HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", **variables},
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return answer(python, PROGRAMS / program, *arguments, home=home, without="FLYTE", **variables)
 
     return call
 

@@ -743,6 +743,7 @@ def test_a_fork_while_a_backend_is_used(monkeypatch):
         assert in_fork(lambda: registration.persistence(None) is not None) == "yes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", [twin._filling, registering._lock], ids=["twin", "registering"])
 def test_a_fork_while_the_registry_is_changed(registry, monkeypatch, lock):
     """The child has a whole registry, and can change it."""

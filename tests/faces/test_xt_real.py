@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
 import uuid
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import server_fixture
+from tests.faces.programs import answer
 from tests.servers.environment import environment, find_python
 from tests.servers.process import NotInstalled, ServerUnavailable
 
@@ -70,18 +69,7 @@ def run(xtlib, tmp_path_factory):
 
     def call(program, *arguments, **variables):
         home = tmp_path_factory.mktemp("home")
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("XT_")}
-        done = subprocess.run(
-            [str(xtlib), str(PROGRAMS / program), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            cwd=home,
-            env={**ours, "HOME": str(home), "TMPDIR": str(home), "PYTHONDONTWRITEBYTECODE": "1", **variables},
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return answer(xtlib, PROGRAMS / program, *arguments, home=home, without="XT_", **variables)
 
     return call
 

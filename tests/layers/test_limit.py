@@ -123,6 +123,7 @@ def test_one_large_amount_waits_for_itself():
     assert 0.5 <= time.monotonic() - begun < 5
 
 
+@pytest.mark.slow
 def test_bytes_count_in_both_directions():
     """What is read and what is written wait for the same allowance."""
     store = LimitLayer(memory_store("limit-bytes"), Policy(bytes_per_second=100_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 
@@ -10,7 +11,7 @@ import pytest
 from persistence_fsspec import FSSpecPersistence
 from tests.quirks.places import in_fork
 
-pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")]
 
 
 @pytest.mark.parametrize("act", ["open", "write"])
