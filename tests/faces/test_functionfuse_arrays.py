@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from persistence_fsspec.testing.strategies import SOAK
 from tests.servers.environment import environment
 from tests.servers.process import NotInstalled
 
@@ -23,24 +24,34 @@ BUILT_AHEAD = [partial(environment, "dask-array", requirements, project=True) fo
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=GENERATIONS)
-def python(request):
-    if request.param == "zarr 3" and sys.version_info < (3, 11):
+EVERY = [(generation, store) for generation in GENERATIONS for store in ("memory", "file", "s3", "ftp")]
+SAMPLE = [("zarr 3", "file"), ("zarr 3", "s3"), ("zarr 2", "s3")]
+
+
+def _marked(case):
+    _, store = case
+    marks = [pytest.mark.server(store)] if store in {"s3", "ftp"} else []
+    return pytest.param(case, marks=marks, id="-".join(case))
+
+
+def _python(generation):
+    if generation == "zarr 3" and sys.version_info < (3, 11):
         pytest.skip("zarr 3 needs Python 3.11")
     try:
-        return environment("dask-array", GENERATIONS[request.param], project=True)
+        return environment("dask-array", GENERATIONS[generation], project=True)
     except NotInstalled as exc:
         pytest.skip(f"dask and zarr cannot be installed here: {str(exc)[-300:]}")
 
 
-@pytest.fixture(scope="module", params=["memory", "file", *(pytest.param(n, marks=pytest.mark.server(n)) for n in ("s3", "ftp"))])
-def told(request, python, tmp_path_factory):
+@pytest.fixture(scope="module", params=map(_marked, EVERY if SOAK else SAMPLE))
+def told(request, tmp_path_factory):
     """What the program says of one store."""
-    url, options = f"memory://{uuid.uuid4().hex}", None
-    if request.param == "file":
+    generation, store = request.param
+    python, url, options = _python(generation), f"memory://{uuid.uuid4().hex}", None
+    if store == "file":
         url = tmp_path_factory.mktemp("results").as_uri()
-    elif request.param != "memory":
-        server = request.getfixturevalue(f"{request.param}_server")
+    elif store != "memory":
+        server = request.getfixturevalue(f"{store}_server")
         url, options = f"{server.url}/{uuid.uuid4().hex}", server.storage_options
     done = subprocess.run(
         [str(python), str(PROGRAM), url],

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from persistence_fsspec.faces.functionfuse import FSSpecStorage
+from persistence_fsspec.testing.strategies import SOAK
 from tests.servers.environment import environment
 from tests.servers.process import NotInstalled
 from tests.unit.test_travel import SCHEDULERS
@@ -31,7 +32,7 @@ def ray_python():
         pytest.skip(f"Ray cannot be installed here: {str(exc)[-300:]}")
 
 
-@pytest.fixture(scope="module", params=["file", pytest.param("ftp", marks=pytest.mark.server("ftp"))])
+@pytest.fixture(scope="module", params=[*(["file"] if SOAK else []), pytest.param("ftp", marks=pytest.mark.server("ftp"))])
 def told(request, tmp_path_factory):
     """What the program says, of a folder that all workers share, and of a server whose password only they know."""
     python = ray_python()
