@@ -99,7 +99,7 @@ class LakefsDialect(ObjectDialect):
         """One upload to a branch that is there."""
         target = _object(fs, path)
         data = body if isinstance(body, bytes) else body.read()
-        more = {"pre_sign": fs.pre_sign, "content_type": content_type(path), **_limits(fs)}
+        more = {"pre_sign": getattr(fs, "pre_sign", None), "content_type": content_type(path), **_limits(fs)}
         _asked(lambda: target.upload(data, mode="wb", **more))
         return None
 
