@@ -311,10 +311,16 @@ class FilesystemStore:
             self._driver.with_parents(
                 key, lambda: self._driver.do("append", key, lambda fs, path: self._driver.dialect.append(fs, path, data))
             )
-        except PersistenceError:
-            with contextlib.suppress(ObjectNotFoundError):
-                self._driver.refuse_folder(key, "append")  # of which servers only say that it failed
+        except PersistenceError as exc:
+            if self._is_folder(key):  # of which servers only say that it failed
+                raise IsAFolderError("is a folder", operation="append", url=self.url(key)) from exc
             raise
+
+    def _is_folder(self, key: str) -> bool:
+        try:
+            return self._driver.info(key).is_folder
+        except PersistenceError:
+            return False
 
     def copy(self, source: str, target: str) -> None:
         """Copy inside the store: straight where a write is one commit, else by a partial name."""
