@@ -17,7 +17,7 @@ test:  $(READY) ## the whole suite; starts real servers, each in an environment 
 	$(BIN)/python -m pytest
 
 quick:  $(READY) ## the part without servers, and without what waits
-	$(BIN)/python -m pytest -m "not server and not slow" -q
+	$(BIN)/python -m pytest -m "not server and not slow" -q -n 2 --dist loadfile
 
 faces:  $(READY) ## the frameworks themselves, each generation in an environment of its own: what they store goes through us
 	$(BIN)/python -m pytest tests/faces
