@@ -21,7 +21,7 @@ from persistence_fsspec.errors import (
 )
 from persistence_fsspec.store import ObjectInfo, Store
 
-LIMIT: Final = 64 * 1024 * 1024
+_LIMIT: Final = 64 * 1024 * 1024
 """Largest object, in bytes, that is rewritten to append to it."""
 
 _ROUNDS: Final = 50
@@ -78,8 +78,8 @@ def _found(store: Store, key: str) -> ObjectInfo | None:
         return None
     if old.is_folder:
         return old
-    if (old.size or 0) > LIMIT:
-        raise UnsupportedPersistenceOp(f"the object has {old.size} bytes, and this store appends by rewriting up to {LIMIT}")
+    if (old.size or 0) > _LIMIT:
+        raise UnsupportedPersistenceOp(f"the object has {old.size} bytes, and this store appends by rewriting up to {_LIMIT}")
     if old.version is None:
         raise UnsupportedPersistenceOp("the store names no version of the object, so another writer would not be noticed")
     return old

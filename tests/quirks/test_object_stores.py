@@ -492,6 +492,23 @@ def test_append_from_many_threads_keeps_every_line(place):
 @pytest.mark.quirk("s3-append")
 @pytest.mark.quirk("gcs-append")
 @pytest.mark.quirk("abfs-append")
+def test_append_to_a_large_object_is_refused(place, monkeypatch):
+    """It would be written again for every line; from 64 MiB on, and it stays as it is."""
+    assert rewriting._LIMIT == 64 * MIB
+    monkeypatch.setattr(rewriting, "_LIMIT", 10)
+    place.raw_write("k", b"0123456789")
+    place.persistence.append("k", b"!")
+
+    with pytest.raises(UnsupportedPersistenceOp, match="by rewriting up to 10"):
+        place.persistence.append("k", b"more")
+
+    assert place.raw_read("k") == b"0123456789!"
+
+
+@places(*OBJECT_STORES)
+@pytest.mark.quirk("s3-append")
+@pytest.mark.quirk("gcs-append")
+@pytest.mark.quirk("abfs-append")
 def test_append_extends(place):
     """Missing objects begin, existing ones grow; metadata stay."""
     place.persistence.write_bytes("k", b"one", metadata={"colour": "green"})
