@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import traceback
 import types
 import uuid
@@ -949,16 +950,33 @@ def test_what_was_written_by_another_protocol(memory, first, second):
     assert memory.stored() == []
 
 
-def test_big_data_are_pinned(base):
-    """A file that was opened before it was replaced never gives a mixture."""
+def test_big_data_are_files_of_this_machine(base):
+    """What h5py reads by itself cannot wait for a thread of ours; what was opened before it was replaced is whole."""
     storage = base.storage()
     files = storage.get_protocols(storage.get_bigdata_path("wf"))[FILE_PROTOCOL]
     base.write("wf/bigdata/x", b"a" * 100)
     with files.open("x", "rb") as file:
         assert file.seekable()
-        base.write("wf/bigdata/x", b"b" * 99)
-        with pytest.raises(PersistenceError):
-            file.read()
+        assert os.fstat(file.fileno()).st_size == 100
+        storage._persistence.write_bytes("wf/bigdata/x", b"b" * 99)
+        assert file.read() == b"a" * 100
+
+
+def test_what_was_fetched_is_removed(memory, monkeypatch, tmp_path):
+    """When it is closed, when nobody closes it, and when it was not there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    storage = memory.storage()
+    files = storage.get_protocols(storage.get_bigdata_path("wf"))[FILE_PROTOCOL]
+    memory.write("wf/bigdata/x", b"x")
+
+    with files.open("x", "rb"):
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+    files.open("x", "rb").read()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        files.open("y", "rb")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_dropped_does_not_appear(base):

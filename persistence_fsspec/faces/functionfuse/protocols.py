@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -16,6 +19,7 @@ from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.faces.functionfuse import pickles
 from persistence_fsspec.faces.functionfuse.pickles import Kept
 from persistence_fsspec.faces.functionfuse.places import file_key
+from persistence_fsspec.location import local_path, parse
 from persistence_fsspec.persistence import FSSpecPersistence
 
 FILE_PROTOCOL: Final = "file_protocol"
@@ -30,8 +34,9 @@ BOTH: Final = (FILE_PROTOCOL, S3_PROTOCOL)
 class FileProtocol:
     """The files of one folder of big data.
 
-    What is opened for writing can be read back and sought in, as HDF5 needs it: it is collected in a file of this
-    machine, and appears whole when it is closed.
+    Serializers get files of this machine. What is opened for writing can be read back and sought in, as HDF5 needs it,
+    and appears whole when it is closed. What is opened for reading is fetched first: h5py may wait for ever for a file
+    object that works with threads (https://docs.h5py.org/en/stable/high/file.html#python-file-like-objects).
 
     Args:
         persistence: Where.
@@ -47,8 +52,13 @@ class FileProtocol:
         self._persistence, self._folder, self._notes = persistence, folder, notes
 
     def open(self, filename: str, mode: str = "rb") -> IO[Any]:
-        """Open a file of the folder, as `FSSpecPersistence.open` does; for reading it is seekable, and pinned to its version."""
+        """Open a file of the folder, as `FSSpecPersistence.open` does."""
         key = file_key(self._folder, filename)
+        if mode == "rb":
+            location = parse(self.path)
+            if location.protocol == "file":
+                return LocalFile(io.FileIO(local_path(f"{location.key}/{filename}")))
+            return LocalFile.fetched(lambda path: self._persistence.get(key, path))
         if "w" in mode and "b" in mode:
             return Spool(lambda path: self._publish(path, key))
         if "r" not in mode:
@@ -114,6 +124,45 @@ class Spool(io.BufferedRandom):
 
     def __del__(self) -> None:
         self.discard()
+
+
+class LocalFile(io.BufferedReader):
+    """A file of this machine. Who merely drops it has closed it, as with all that is read from a store.
+
+    Args:
+        raw: The file.
+        clear: What is done when it is closed.
+    """
+
+    def __init__(self, raw: io.FileIO, clear: Callable[[], object] = lambda: None) -> None:
+        self._clear = clear
+        super().__init__(raw)
+
+    @classmethod
+    def fetched(cls, fetch: Callable[[Path], object]) -> LocalFile:
+        """A file that lies on this machine for as long as it is open.
+
+        Args:
+            fetch: Is given the path for it.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="persistence-fsspec-"))
+        clear = partial(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            fetch(folder / "file")
+            file = cls(io.FileIO(folder / "file"), clear)
+        except BaseException:
+            clear()
+            raise
+        weakref.finalize(file, clear)  # at the end of the program, too
+        return file
+
+    def close(self) -> None:
+        """Close it, and remove it when it was fetched."""
+        super().close()
+        self._clear()
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Notes:
