@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test quick faces check soak bench lowest clean help
 
@@ -14,16 +16,16 @@ demo:  $(VENV)/.demo ## put a real tree into the embedded default, read it back,
 	$(BIN)/persist demo $(URL)
 
 test:  $(READY) ## the whole suite; starts real servers, each in an environment of its own
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick:  $(READY) ## the part without servers, and without what waits
-	$(BIN)/python -m pytest -m "not server and not slow" -q -n 2 --dist loadfile
+	$(PYTEST) -m "not server and not slow" -q
 
 faces:  $(READY) ## the frameworks themselves, each generation in an environment of its own: what they store goes through us
-	$(BIN)/python -m pytest tests/faces
+	$(PYTEST) tests/faces
 
 soak:  $(READY) ## the whole suite with full counts instead of samples
-	PERSISTENCE_FSSPEC_SOAK=1 $(BIN)/python -m pytest
+	PERSISTENCE_FSSPEC_SOAK=1 $(PYTEST)
 
 check:  $(READY) ## static checks
 	$(BIN)/ruff format --check .

@@ -71,7 +71,7 @@ class Place:
         """A single file put here goes inside, under its own name."""
         if self.location.names_folder or not self.key or self.is_prefix:
             return True
-        return self.location.protocol == "file" and local_path(self.key).is_dir()
+        return self.location.protocol == "file" and os.path.isdir(local_path(self.key))  # Path.is_dir() raises at a long name
 
     def is_same(self, other: Place) -> bool:
         """Whether both name one object, as far as addresses tell; locally through links, too."""

@@ -14,6 +14,7 @@ import pytest
 
 from persistence_fsspec import (
     FSSpecPersistence,
+    InvalidNameError,
     IsAFolderError,
     ObjectExistsError,
     PersistenceError,
@@ -450,3 +451,25 @@ def test_a_pinned_read_notices_a_write_in_its_middle(store, key, tmp_path, monke
     with monkeypatch.context() as patched, pytest.raises(ChangedDuringReadError):
         patched.setattr(os, "read", reading)
         store.read(key("a"), *area, pin=pin)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, f"{'n' * 300}/k"])
+def test_a_name_that_is_too_long_is_told(name, tmp_path):
+    """By one error of ours, whatever was asked."""
+    persistence = FSSpecPersistence(tmp_path)
+    persistence.write_bytes("k", b"1")
+
+    for act in (
+        lambda: persistence.write_bytes(name, b"1"),
+        lambda: persistence.read_bytes(name),
+        lambda: persistence.exists(name),
+        lambda: persistence.delete(name),
+        lambda: persistence.put(tmp_path / "k", name),
+        lambda: persistence.get("k", tmp_path / name),
+        lambda: persistence.copy("k", name),
+        lambda: persistence.move("k", name),
+        lambda: persistence.put(tmp_path / name, "j"),
+    ):
+        with pytest.raises(InvalidNameError):
+            act()
+    assert os.listdir(tmp_path) == ["k"]

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import FSSpecPersistence, InvalidNameError, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
+from persistence_fsspec import FSSpecPersistence, InvalidNameError, IsAFolderError, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
 
 
 def private_memory():
@@ -121,6 +121,31 @@ def test_a_failed_swap_puts_the_old_version_back():
     assert len(fs.inner.find("")) == 1
 
 
+class Sweeper(Mover):
+    """Deletes whatever it is told to, and never complains."""
+
+    protocol = "sweeper"
+
+    def rm_file(self, path):
+        with contextlib.suppress(FileNotFoundError):
+            self.inner.rm(path, recursive=True)
+
+
+@pytest.mark.quirk("unmeasured-delete")
+def test_what_is_deleted_is_looked_at():
+    """What is missing is an error, and a folder stays."""
+    persistence = FSSpecPersistence("sweeper://box", filesystem=Sweeper())
+    persistence.write_bytes("d/k", b"1")
+
+    with pytest.raises(ObjectNotFoundError):
+        persistence.delete("nothing")
+    with pytest.raises(IsAFolderError):
+        persistence.delete("d")
+    assert persistence.read_bytes("d/k") == b"1"
+    persistence.delete("d/k")
+    assert not persistence.exists("d/k")
+
+
 HEADS = ["dir", "simplecache", "filecache", "blockcache"]
 
 
@@ -166,6 +191,16 @@ def test_a_chain_never_leaves_its_bucket(head, s3_server):
     with contextlib.suppress(ObjectNotFoundError, UnsupportedPersistenceOp):
         persistence.delete(f"{name}/k")
     assert beside.raw_read("k") == b"not yours"
+
+
+@pytest.mark.server("s3")
+@pytest.mark.parametrize("head", HEADS)
+def test_a_chain_tells_what_is_missing(head, s3_server):
+    """S3 itself says nothing."""
+    url, options = f"{head}::{s3_server.url}/{uuid.uuid4().hex}", {"s3": s3_server.storage_options}
+
+    with pytest.raises(ObjectNotFoundError):
+        FSSpecPersistence(url, storage_options=options).delete("nothing")
 
 
 @pytest.mark.parametrize("url", ["simplecache::s3://bucket//k", "dir::s3://bucket/a//b", "zip://a//b::memory://x.zip"])
