@@ -42,7 +42,7 @@ pytestmark = [
 ]
 
 MIB = 1024 * 1024
-HTTP_DRIVERS = ("s3fs", "gcsfs", "adlfs", "webdav", "http", "webhdfs")
+HTTP_DRIVERS = ("s3fs", "gcsfs", "adlfs", "webdav", "http", "webhdfs", "lakefs")
 GIVEN_UP = (OperationTimeoutError, ConnectionFailedError)
 
 
@@ -108,6 +108,7 @@ def at(driver: str, port: int, **policy) -> FSSpecPersistence:
         "adlfs": ("abfs://bucket", {"connection_string": account}),
         "webdav": ("webdav://", {"base_url": here}),
         "http": (here, {}),
+        "lakefs": ("lakefs://bucket/main", {"host": here, **login}),
         "webhdfs": (f"webhdfs://127.0.0.1:{port}/x", {}),
         "ftp": (f"ftp://127.0.0.1:{port}/x", login),
         "sshfs": (f"sftp://127.0.0.1:{port}/x", login),
@@ -229,7 +230,7 @@ def test_what_the_caller_says_wins(driver, said):
 
 
 @pytest.mark.quirk("aiohttp-sends-twice")
-@pytest.mark.parametrize("driver", ["s3fs", "gcsfs", "adlfs", "http"])
+@pytest.mark.parametrize("driver", ["s3fs", "gcsfs", "adlfs", "http", "lakefs"])
 def test_a_broken_connection_is_one_request(driver):
     """Nothing is sent a second time behind our back."""
     with Loopback("reset") as server, pytest.raises(ConnectionFailedError) as caught:

@@ -10,7 +10,14 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from persistence_fsspec import FSSpecPersistence, InvalidNameError, IsAFolderError, ObjectNotFoundError, Policy, UnsupportedPersistenceOp
+from persistence_fsspec import (
+    FSSpecPersistence,
+    InvalidNameError,
+    IsAFolderError,
+    ObjectNotFoundError,
+    Policy,
+    UnsupportedPersistenceOp,
+)
 
 
 def private_memory():

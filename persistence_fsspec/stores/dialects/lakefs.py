@@ -12,6 +12,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 from typing import IO, Any, Final, TypeVar
 
@@ -30,10 +31,16 @@ _PAGE: Final = 1000
 class LakefsDialect(ObjectDialect):
     """Quirks lakefs-*."""
 
-    def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
-        """The time to connect, and between two pieces of an answer."""
-        config = {"request_timeout": (stall_seconds, stall_seconds), **(options.get("request_config") or {})}
-        return {**options, "request_config": config}
+    def restrain(self, fs: Any, *, stall_seconds: float, given: bool) -> None:
+        """The time to connect, and between two pieces of an answer; and one try by urllib3.
+
+        No option says either of every request: urllib3 sends all but POST three times more.
+        """
+        from urllib3 import Retry, Timeout  # noqa: PLC0415 - loaded with the driver
+
+        pools = fs.client.sdk_client.objects_api.api_client.rest_client.pool_manager
+        tries = {} if given else {"retries": Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)}
+        pools.request = partial(_within, pools.request, Timeout(connect=stall_seconds, read=stall_seconds), **tries)
 
     # --- looking ---
 
@@ -116,6 +123,10 @@ class LakefsDialect(ObjectDialect):
         """Repositories need a place for their data, which only their owner can know."""
 
 
+def _within(request: Callable[..., _T], limit: Any, *arguments: Any, timeout: Any = None, **options: Any) -> _T:
+    return request(*arguments, timeout=limit if timeout is None else timeout, **options)
+
+
 def _split(path: str) -> tuple[str, str, str]:
     """Repository, ref and key.
 
@@ -151,7 +162,7 @@ def _client() -> Any:
 
 
 def _limits(fs: Any) -> Mapping[str, Any]:
-    """Of each request; younger drivers keep them."""
+    """What the caller said of each request; younger drivers keep it."""
     limits: Mapping[str, Any] = getattr(fs, "_request_config", {})
     return limits
 
