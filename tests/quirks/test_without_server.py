@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import uuid
 from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import fsspec
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
 
 from persistence_fsspec import FSSpecPersistence, Policy
 from persistence_fsspec.errors import (
@@ -789,3 +793,27 @@ def test_the_listing_cache_is_off_unless_it_is_asked_for(module, url, options):
     asked = instance_of(FSSpecPersistence(url, storage_options={**options, "use_listings_cache": True}).store_and_key()[0])
 
     assert (plain.dircache.use_listings_cache, asked.dircache.use_listings_cache) == (False, True)
+
+
+class Sweeper(DirFileSystem):
+    """Deletes whatever it is told to, and never complains."""
+
+    def rm_file(self, path):
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self._join(path), recursive=True)
+
+
+@pytest.mark.quirk("unmeasured-delete")
+def test_what_an_unmeasured_driver_deletes_is_looked_at():
+    """What is missing is an error, and a folder stays."""
+    folder = Sweeper(path=f"/{uuid.uuid4().hex}", fs=fsspec.filesystem("memory"))
+    persistence = FSSpecPersistence("dir://", filesystem=folder)
+    persistence.write_bytes("d/k", b"1")
+
+    with pytest.raises(ObjectNotFoundError):
+        persistence.delete("nothing")
+    with pytest.raises(IsAFolderError):
+        persistence.delete("d")
+    assert persistence.read_bytes("d/k") == b"1"
+    persistence.delete("d/k")
+    assert not persistence.exists("d/k")

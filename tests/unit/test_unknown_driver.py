@@ -13,7 +13,6 @@ from fsspec.spec import AbstractFileSystem
 from persistence_fsspec import (
     FSSpecPersistence,
     InvalidNameError,
-    IsAFolderError,
     ObjectNotFoundError,
     Policy,
     UnsupportedPersistenceOp,
@@ -126,31 +125,6 @@ def test_a_failed_swap_puts_the_old_version_back():
     assert list(persistence.listdir()) == ["k"]
     persistence.write_bytes("k", b"newer")
     assert len(fs.inner.find("")) == 1
-
-
-class Sweeper(Mover):
-    """Deletes whatever it is told to, and never complains."""
-
-    protocol = "sweeper"
-
-    def rm_file(self, path):
-        with contextlib.suppress(FileNotFoundError):
-            self.inner.rm(path, recursive=True)
-
-
-@pytest.mark.quirk("unmeasured-delete")
-def test_what_is_deleted_is_looked_at():
-    """What is missing is an error, and a folder stays."""
-    persistence = FSSpecPersistence("sweeper://box", filesystem=Sweeper())
-    persistence.write_bytes("d/k", b"1")
-
-    with pytest.raises(ObjectNotFoundError):
-        persistence.delete("nothing")
-    with pytest.raises(IsAFolderError):
-        persistence.delete("d")
-    assert persistence.read_bytes("d/k") == b"1"
-    persistence.delete("d/k")
-    assert not persistence.exists("d/k")
 
 
 HEADS = ["dir", "simplecache", "filecache", "blockcache"]
