@@ -42,8 +42,10 @@ _NO_LOGINS: Final = frozenset({"github", "git"})
 # Heads of a chained URL whose own path follows "://"; the rest of the chain is what they open.
 _CONTAINERS: Final = frozenset({"zip", "tar", "libarchive", "archive", "reference", "parquet"})
 # Heads that show the same paths as what they wrap.
-_WRAPPERS: Final = frozenset({"simplecache", "filecache", "blockcache", "cached", "dir", "generic", "persist", "asyncwrapper"})
-_CHAIN: Final = re.compile(rf"^({'|'.join(sorted(_CONTAINERS | _WRAPPERS))})(://.*?)?::", re.DOTALL)
+_WRAPPERS: Final = frozenset({"simplecache", "filecache", "blockcache", "cached", "dir", "generic", "asyncwrapper"})
+# What this package is to fsspec: the URL behind it is a place of ours anyway.
+_OURS: Final = "persist"
+_CHAIN: Final = re.compile(rf"^({'|'.join(sorted({*_CONTAINERS, *_WRAPPERS, _OURS}))})(://.*?)?::", re.DOTALL)
 
 
 def is_url(name: str) -> bool:
@@ -172,6 +174,8 @@ def parse(url: str) -> Location:
         Location('ftp://me@host:21/x')
         >>> parse("zip://inner/x.txt::s3://b/a.zip").key
         'inner/x.txt'
+        >>> parse("persist::s3://bucket/x")
+        Location('s3://bucket/x')
     """
     chain = _CHAIN.match(url)
     if chain:
@@ -180,6 +184,8 @@ def parse(url: str) -> Location:
         raise InvalidNameError(f"{redact_places(url)!r} is not a URL: it has no protocol before '://'")
     protocol, _, rest = url.partition("://")
     protocol = protocol.lower()
+    if protocol == _OURS and rest:
+        raise _no_place()
     if protocol in {"file", "local"}:
         return local(rest.removeprefix("localhost") if rest.startswith("localhost/") else rest)
     if protocol == "memory":
@@ -210,8 +216,16 @@ def _refuse_port(protocol: str, host: str) -> None:
         )
 
 
+def _no_place() -> InvalidNameError:
+    return InvalidNameError(f"{_OURS}:// is no store", hint=f"Write the URL itself; for fsspec, with {_OURS}:: in front of it.")
+
+
 def _parse_chain(head: str, inner: str, rest: str) -> Location:
     inside = inner.removeprefix("://")
+    if head == _OURS:
+        if inner:
+            raise _no_place()
+        return parse(rest) if is_url(rest) else local(rest)
     if head in _CONTAINERS or inside:
         return Location(head, f"{head}://::{rest}", inside.lstrip("/"))
     below = parse(rest) if is_url(rest) else local(rest)

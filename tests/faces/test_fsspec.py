@@ -10,7 +10,7 @@ import uuid
 import fsspec
 import pytest
 
-from persistence_fsspec import FSSpecPersistence, TransferError
+from persistence_fsspec import FSSpecPersistence, InvalidNameError, TransferError
 from persistence_fsspec.faces.fsspec import PersistFileSystem
 
 pd = pytest.importorskip("pandas")
@@ -46,6 +46,28 @@ def base(request, tmp_path):
 def test_the_entry_point_names_the_door():
     """Installing the package is enough: fsspec knows the protocol."""
     assert fsspec.get_filesystem_class("persist") is PersistFileSystem
+
+
+def test_our_own_class_takes_the_same_urls(base):
+    """What is behind the prefix is meant, by every operation, and by no other bucket or folder that is named alike."""
+    url, options = f"{base.url}/deep", base.options
+    persistence = FSSpecPersistence("memory://", storage_options=options)
+    persistence.write_bytes(f"{url}/k", b"right")
+
+    assert FSSpecPersistence(url.removeprefix("persist::"), storage_options=options).read_bytes("k") == b"right"
+    assert persistence.read_bytes(f"{url}/k") == b"right"
+    assert list(FSSpecPersistence(url, storage_options=options).listdir()) == ["k"]
+    persistence.move(f"{url}/k", f"{url}/moved")
+    assert list(persistence.listdir(url)) == [f"{url.removeprefix('persist::')}/moved"]
+    assert persistence.delete(f"{url}/moved") == 1
+    assert not persistence.exists(f"{url}/moved")
+
+
+@pytest.mark.parametrize("url", ["persist://k", "persist://s3://bucket/k", "persist://a::s3://bucket/k"])
+def test_the_prefix_is_no_store(url):
+    """The error says how it is written."""
+    with pytest.raises(InvalidNameError, match="in front of it"):
+        FSSpecPersistence("memory://").write_bytes(url, b"1")
 
 
 @needs_chains
