@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from persistence_fsspec.addresses import Address, Place
 from persistence_fsspec.capabilities import Capabilities
 from persistence_fsspec.errors import (
+    ChangedDuringReadError,
     InvalidNameError,
     InvalidOptionError,
     IsAFolderError,
@@ -164,13 +165,13 @@ class FSSpecPersistence(Transferring):
 
         Raises:
             ObjectNotFoundError: It is not there, or that version is not.
-            ChangedDuringReadError: It was replaced meanwhile.
+            ChangedDuringReadError: It was replaced meanwhile; without a version, during each of several attempts.
         """
         place = self._place(path)
         with self._helpful(path, "read"):
             pin = _pin(place, version)
             if start is None and end is None:
-                return b"".join(place.store.stream(place.key, pin=pin))
+                return self._whole(place) if pin is None else b"".join(place.store.stream(place.key, pin=pin))
             if (start or 0) < 0 or (end or 0) < 0:
                 size = (pin or place.store.info(place.key)).size
                 if size is None:
@@ -180,6 +181,13 @@ class FSSpecPersistence(Transferring):
                 _ = pin or place.store.info(place.key)  # nothing of a missing object is still an error
                 return b""
             return place.store.read(place.key, start, end, pin=pin)
+
+    def _whole(self, place: Place) -> bytes:
+        """One version of an object that others may be writing: who asks for all of it at once gets that of a moment later, too."""
+        for _ in range(self._policy.attempts - 1):
+            with contextlib.suppress(ChangedDuringReadError):
+                return b"".join(place.store.stream(place.key))
+        return b"".join(place.store.stream(place.key))
 
     def write_bytes(
         self,

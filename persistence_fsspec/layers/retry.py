@@ -190,7 +190,7 @@ class RetryLayer(Layer):
         return iter(self.repeated("list", key, lambda: list(self.inner.versions(key))))
 
     def snapshot(self, key: str) -> ObjectInfo:
-        return self.repeated("snapshot", key, lambda: self.inner.snapshot(key))
+        return self.repeated("snapshot", key, lambda: self.inner.snapshot(key), final=())  # of whatever is there by then
 
     def leftovers(self, key: str, *, on_error: OnError | None = None) -> Iterator[Leftover]:
         """A folder that could not be listed on the way is listed once more at the end."""
@@ -220,7 +220,13 @@ class RetryLayer(Layer):
     # --- the loop ---
 
     def repeated(
-        self, operation: str, key: str, act: Callable[[], _T], *, done: Callable[[PersistenceError], bool] | None = None
+        self,
+        operation: str,
+        key: str,
+        act: Callable[[], _T],
+        *,
+        done: Callable[[PersistenceError], bool] | None = None,
+        final: type[PersistenceError] | tuple[()] = ChangedDuringReadError,
     ) -> _T:
         """Act, and again if need be.
 
@@ -229,13 +235,14 @@ class RetryLayer(Layer):
             key: For messages.
             act: One attempt.
             done: Told of what a repetition raised; whether that means that the attempt before had done its work unheard.
+            final: What is not tried again. An object that was replaced stays replaced; who asked for that version has to know.
         """
         begun = time.monotonic()
         try:
             return act()
         except PersistenceError as exc:
             failure = exc
-        return self.again(operation, key, failure, act, done=done, begun=begun)
+        return self.again(operation, key, failure, act, done=done, final=final, begun=begun)
 
     def again(
         self,
@@ -245,6 +252,7 @@ class RetryLayer(Layer):
         act: Callable[[], _T],
         *,
         done: Callable[[PersistenceError], bool] | None = None,
+        final: type[PersistenceError] | tuple[()] = ChangedDuringReadError,
         possible: Callable[[], bool] = lambda: True,
         begun: float,
     ) -> _T:
@@ -256,15 +264,14 @@ class RetryLayer(Layer):
             failure: Of the first attempt.
             act: See `repeated`.
             done: See `repeated`.
+            final: See `repeated`.
             possible: Whether it can be done once more, from here; otherwise the error is left to whoever can.
             begun: When the first attempt began.
 
         Raises:
             PersistenceError: The failure, if it will not pass; else that of the last attempt, marked as not retryable.
         """
-        # An object that was replaced meanwhile stays replaced; who asked for that version has to know.
-        options: dict[str, Any] = {"final": ChangedDuringReadError, "possible": possible}
-        loop = Loop(self._policy, self._renew, operation, self.url(key), begun, **options)
+        loop = Loop(self._policy, self._renew, operation, self.url(key), begun, final=final, possible=possible)
         try:
             return loop.run(failure, act, done)
         finally:

@@ -24,7 +24,7 @@ from persistence_fsspec.errors import (
 from persistence_fsspec.location import local_path
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.store import Leftover, Links, ObjectInfo, OnError, Part
-from persistence_fsspec.stores import leftovers, snapshots
+from persistence_fsspec.stores import leftovers, local_append, snapshots
 from persistence_fsspec.stores.attributes import as_metadata, attributes_of
 from persistence_fsspec.stores.local_files import (
     Translated,
@@ -216,14 +216,13 @@ class LocalStore:
         """There is one."""
 
     def append(self, key: str, data: bytes) -> None:
-        """One appending write."""
+        """See `local_append`."""
         with Translated("append", key):
             refuse_reserved(key)
             self._make_ready()
             path = path_of(key)
             make_parents(path)
-            with open(path, "ab") as file:
-                file.write(data)
+            local_append.append(path, data)
 
     def copy(self, source: str, target: str) -> None:
         """Only for `rename` across devices; with mode and time, as renaming keeps them."""

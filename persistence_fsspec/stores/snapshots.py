@@ -35,6 +35,8 @@ from persistence_fsspec.stores.writers import ObjectWriter, StagedWriter
 
 _TIME: Final = "%Y%m%dT%H%M%S.%fZ"
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{8}")
+_ONE_REQUEST: Final = 256 * 1024 * 1024
+"""Bytes that S3 (5 GiB), Google (any) and Azure copy by one request, of one version, whatever is written meanwhile."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=timezone.utc)
 
 Children = Callable[[str], Iterator[ObjectInfo]]
@@ -126,10 +128,12 @@ def take(driver: Driver, key: str, stream: Callable[[ObjectInfo], Iterator[bytes
     version_id = fresh_id()
     target = copy_key(key, version_id)
     try:
-        if driver.capabilities.copy:
-            _copy(driver, key, target)
-        else:
+        if not driver.capabilities.copy:
             _stream(driver, target, before, stream(before), piece)
+        else:
+            _copy(driver, key, target)
+            if driver.habits.stage == "object" and before.size is not None and before.size <= _ONE_REQUEST:
+                return replace(driver.info(target), key=key, version_id=version_id)
         kept = _verified(driver, key, before, target)
     except BaseException:
         driver.discard(target)

@@ -42,6 +42,7 @@ from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.stores.writers import ObjectWriter
 from tests.quirks.places import instance_of, places, put, silent_server
 from tests.servers import rest
+from tests.servers.faults_http import HttpFaults
 
 # The clients of Google and Azure hand their bodies to aiohttp as bytes, which it dislikes from 1 MiB on.
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
@@ -289,6 +290,7 @@ def test_s3_exclusive_write_is_one_conditional_put(s3, s3_server, small_parts, d
 def test_s3_large_exclusive_write_leaves_the_decision_to_the_server(s3, small_parts, monkeypatch):
     """However large, it is one request with If-None-Match; what the server makes of a race is then its own affair."""
     fs = instance_of(s3.store)
+    put(s3.store, s3.key("known"), b"1", overwrite=False)  # the server has been asked whether it keeps conditions
     real, calls = fs._call_s3, []
 
     async def call_s3(method, *args, **arguments):
@@ -339,6 +341,59 @@ def test_s3_conditional_replacement_holds_for_any_size(s3, small_parts, data):
         put(s3.store, s3.key("k"), data, if_match=one)
 
     assert s3.raw_read("k") == b"theirs"
+
+
+class Unconditional(HttpFaults):
+    """A server that hears of no condition."""
+
+    def _exchange(self, request, client):
+        del request.headers["If-Match"], request.headers["If-None-Match"]
+        return super()._exchange(request, client)
+
+
+@pytest.mark.server("s3")
+@pytest.mark.quirk("s3-conditions")
+@pytest.mark.parametrize("accelerate", ["1", "0"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda p: p.write_bytes("k", b"2", overwrite=False),
+        lambda p: p.write_bytes("new", b"2", overwrite=False),
+        lambda p: p.write_bytes("k", b"2", if_match=p.info("k").version),
+        lambda p: p.append("k", b"2"),
+    ],
+    ids=["exists", "new", "if_match", "append"],
+)
+def test_s3_conditions_that_are_not_kept_are_refused(s3_server, write, accelerate, monkeypatch):
+    """Nothing is overwritten, and nothing is left of asking; other writes go on."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_ACCELERATE", accelerate)
+    name = uuid.uuid4().hex
+    with Unconditional(int(s3_server.endpoint_url.rpartition(":")[2])) as proxy:
+        options = {**s3_server.storage_options, "endpoint_url": f"http://127.0.0.1:{proxy.port}"}
+        p = FSSpecPersistence(f"{s3_server.url}/{name}", storage_options=options)
+        p.write_bytes("k", b"1")
+        with pytest.raises(UnsupportedPersistenceOp, match="overwrites whatever"):
+            write(p)
+
+        assert p.read_bytes("k") == b"1"
+    assert s3_server.raw_keys(f"{name}/") == [f"{name}/k"]
+
+
+@pytest.mark.server("s3")
+@pytest.mark.quirk("s3-conditions")
+def test_s3_conditions_are_asked_about_once(s3_server, monkeypatch):
+    """Of a server that keeps them."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_ACCELERATE", "0")
+    p = FSSpecPersistence(f"{s3_server.url}/{uuid.uuid4().hex}", storage_options=s3_server.storage_options)
+    fs = instance_of(p.store_and_key()[0])
+    real, calls = fs.call_s3, []
+    fs.call_s3 = lambda method, **arguments: calls.append(method) or real(method, **arguments)
+    p.write_bytes("a", b"1", overwrite=False)
+    asked = len(calls)
+    p.write_bytes("b", b"1", overwrite=False)
+
+    assert asked == 4
+    assert len(calls) == 5
 
 
 @pytest.mark.server("s3")

@@ -26,13 +26,16 @@ from persistence_fsspec.errors import (
     ChangedDuringReadError,
     ChecksumMismatchError,
     ObjectNotFoundError,
+    StorageFullError,
     StoreError,
     TruncatedError,
 )
 from persistence_fsspec.store import Part
+from persistence_fsspec.stores import local_append
 from persistence_fsspec.stores.local import LocalStore
 from persistence_fsspec.stores.local_writer import Staging
 from persistence_fsspec.testing.conformance import pattern, write
+from persistence_fsspec.testing.harness import PART_SIZE
 
 PART = 1000
 DATA = pattern(3 * PART + 17)
@@ -473,3 +476,58 @@ def test_a_name_that_is_too_long_is_told(name, tmp_path):
         with pytest.raises(InvalidNameError):
             act()
     assert os.listdir(tmp_path) == ["k"]
+
+
+# --- appends ---
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing limits the size of files there")
+def test_an_append_that_finds_no_room_is_taken_back(tmp_path):
+    """Nobody reads half of it, and the next one does not stand behind it."""
+    import resource
+
+    (tmp_path / "log").write_bytes(b"before\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(StorageFullError):
+            FSSpecPersistence(tmp_path).append("log", b"x" * 2_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert (tmp_path / "log").read_bytes() == b"before\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_an_append_does_not_wait_for_ever(tmp_path, monkeypatch):
+    """Whoever else locks a file for long does not keep others from appending."""
+    import fcntl
+
+    monkeypatch.setattr(local_append, "_PATIENCE_SECONDS", 0.05)
+    with open(tmp_path / "log", "ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        FSSpecPersistence(tmp_path).append("log", b"line\n")
+
+    assert (tmp_path / "log").read_bytes() == b"line\n"
+
+
+def test_what_is_read_whole_is_read_again(tmp_path, monkeypatch):
+    """When it was replaced meanwhile: it is one version, or the other; with a version, it is an error."""
+    persistence = FSSpecPersistence(tmp_path, policy=Policy(part_size=PART_SIZE))
+    old, new = b"a" * (3 * PART_SIZE), b"b" * (3 * PART_SIZE)
+    persistence.write_bytes("k", old)
+    version = persistence.info("k")
+    real, replaced = LocalStore.stream, []
+
+    def stream(self, key, *, pin=None):
+        for number, piece in enumerate(real(self, key, pin=pin)):
+            yield piece
+            if number == 0 and len(replaced) < 1:
+                replaced.append((tmp_path / "k").write_bytes(new))
+
+    monkeypatch.setattr(LocalStore, "stream", stream)
+
+    assert persistence.read_bytes("k") == new
+    replaced.clear()
+    with pytest.raises(ChangedDuringReadError):
+        persistence.read_bytes("k", version=version)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
+import time
 import uuid
 from datetime import datetime, timedelta, timezone
 
@@ -343,3 +345,36 @@ def test_nothing_is_forgotten_of_a_store_that_is_only_read(tmp_path):
 
     with pytest.raises(UnsupportedPersistenceOp):
         FSSpecPersistence(tmp_path, policy=Policy(read_only=True)).delete("name", version=kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["local", pytest.param("s3", marks=pytest.mark.server("s3"))])
+def test_what_grows_can_be_kept(kind, tmp_path, request):
+    """A snapshot of a log that others append to holds whole lines from its beginning."""
+    url, options = tmp_path, None
+    if kind == "s3":
+        server = request.getfixturevalue("s3_server")
+        url, options = f"{server.url}/{uuid.uuid4().hex}", server.storage_options
+    persistence = FSSpecPersistence(url, storage_options=options)
+    persistence.append("log", b"line\n")
+    done = threading.Event()
+
+    def write():
+        while not done.wait(0.005):
+            persistence.append("log", b"line\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    kept = []
+    try:
+        for _ in range(10):
+            kept.append(persistence.snapshot("log"))
+            time.sleep(0.01)
+    finally:
+        done.set()
+        writer.join()
+
+    read = [persistence.read_bytes("log", version=one) for one in kept]
+    assert [len(one) for one in read] == [one.size for one in kept]
+    assert all(one == b"line\n" * (len(one) // 5) for one in read)
+    assert len(set(map(len, read))) > 1

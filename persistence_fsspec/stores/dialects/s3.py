@@ -24,6 +24,7 @@ from persistence_fsspec.stores.dialects.aio import send_once
 from persistence_fsspec.stores.dialects.base import ObjectDialect, exactly, md5_of_etag, plain_etag
 from persistence_fsspec.stores.dialects.old_versions import s3_current, s3_delete_version, s3_versions
 from persistence_fsspec.stores.dialects.parts import as_base64, callers_own, from_base64
+from persistence_fsspec.stores.dialects.s3_conditions import Conditions
 from persistence_fsspec.stores.dialects.s3_upload import (
     Checking,
     MultipartSink,
@@ -47,6 +48,7 @@ class S3Dialect(ObjectDialect):
     def __init__(self) -> None:
         super().__init__()
         self._checking = Checking()
+        self._conditions = Conditions()
 
     def patience(self, options: dict[str, Any], *, stall_seconds: float) -> dict[str, Any]:
         """Of the client below the driver: one try, its limits, and no second sending by the session below that."""
@@ -196,6 +198,7 @@ class S3Dialect(ObjectDialect):
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo | None:
         """One PUT, which is where every server holds to its conditions; with a checksum that servers compare."""
+        self._conditions.require(fs, path, create=create, if_match=if_match)
         bucket, key, _ = fs.split_path(path)
         more = described(fs, key, metadata)
         if create:

@@ -207,6 +207,7 @@ class FastS3Dialect(S3Dialect):
         **more: Any,
     ) -> ObjectInfo | None:
         """One PUT."""
+        self._conditions.require(fs, path, create=create, if_match=if_match)
         found, tried = None, False
         if isinstance(body, bytes) and len(body) <= _CHUNK_BYTES and not any(more.values()) and _is_plain(metadata or {}):
             found = self._way(fs, path)
