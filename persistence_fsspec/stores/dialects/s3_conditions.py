@@ -16,10 +16,14 @@ _NOBODY: Final = '"00000000000000000000000000000000"'
 
 
 class Conditions:
-    """What the server of one store does with conditions, as far as it was seen. Amazon's keep them."""
+    """What the server of one store does with conditions, as far as it was seen. Amazon's keep them.
+
+    Attributes:
+        kept: Whether the server holds to ``If-None-Match`` and ``If-Match``.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[str, bool] = {}
+        self.kept: dict[str, bool] = {}
 
     def require(self, fs: Any, path: str, *, create: bool, if_match: str | None) -> None:
         """Refuse a conditional write that would not be one. The first asks the server, by an empty object beside the target.
@@ -30,9 +34,9 @@ class Conditions:
         if not create and not if_match:
             return
         condition = "If-None-Match" if create else "If-Match"
-        if condition not in self._kept:
-            self._kept[condition] = _is_amazon(fs) or _keeps(fs, path, create=create)
-        if not self._kept[condition]:
+        if condition not in self.kept:
+            self.kept[condition] = _is_amazon(fs) or _keeps(fs, path, create=create)
+        if not self.kept[condition]:
             raise UnsupportedPersistenceOp(
                 f"this server overwrites whatever {condition} says, so that the work of another writer would be lost",
                 hint="Give each writer a name of its own instead, or ask for a server that keeps conditional writes.",
