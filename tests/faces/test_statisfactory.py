@@ -47,6 +47,7 @@ from tests.servers.process import HOST, free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "statisfactory"
+LONG = "x" * 300
 NAMES = ["a #1?b;c%20d [2]*.csv", "deep/er/a.csv", "ü/名.bin", "a?x=s3:b", "&+=,@.csv"]
 
 
@@ -146,6 +147,18 @@ def test_anything_with_bytes(shop, payload):
     shop.put("rows", payload)
 
     assert shop.get("rows") == b"rows"
+
+
+def test_bytes_are_handed_on_as_they_are(monkeypatch):
+    """No copy of them is made on the way; anything else is copied once."""
+    handed = []
+    monkeypatch.setattr(SessionPersistence, "write_bytes", lambda self, address, data: handed.append(data))
+    payload = b"not copied"
+    for one in (payload, bytearray(payload)):
+        ask("put", "memory://st/a", one)
+
+    assert handed[0] is payload
+    assert (type(handed[1]), handed[1]) == (bytes, payload)
 
 
 def test_nothing_is_a_payload(shop):
@@ -295,6 +308,16 @@ def test_a_link_to_nothing(here, tmp_path):
     assert here.raw_read("made") == b"new"
 
 
+def test_a_link_to_a_name_that_is_too_long(here, tmp_path):
+    """It is our error, and the link stays."""
+    (tmp_path / "link").symlink_to(LONG)
+    for operation in ("put", "get"):
+        with pytest.raises(InvalidNameError, match="long"):
+            ask(operation, "link")
+
+    assert os.readlink(tmp_path / "link") == LONG
+
+
 def test_a_link_in_a_circle(here, tmp_path):
     """It leads nowhere, and stays what it is."""
     (tmp_path / "link").symlink_to("link")
@@ -302,6 +325,18 @@ def test_a_link_in_a_circle(here, tmp_path):
         here.put("link", b"new")
 
     assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "path", [LONG, f"{{}}/{LONG}", f"file://{{}}/{LONG}", f"{LONG}/a.csv", f"{{}}/../{LONG}", f"file:{LONG}"]
+)
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_name_that_is_too_long(here, tmp_path, operation, path):
+    """It is our error, which says so, wherever it stands."""
+    with pytest.raises(InvalidNameError, match="long"):
+        ask(operation, path.format(tmp_path))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("operation", ["put", "get"])

@@ -225,6 +225,53 @@ def test_a_slash_without_s3_is_told():
         register("gs", leading_slash=True)
 
 
+def slashing(framework):
+    return {prefix for prefix in ours(framework) if framework.backends[prefix].registration.leading_slash}
+
+
+def test_a_slash_reaches_all_that_is_registered(framework):
+    """Also caches and archives over S3, and S3 by another name; and it is taken back everywhere."""
+    register()
+    register("s3", leading_slash=True)
+    then = slashing(framework)
+    register("s3a", leading_slash=False)
+
+    assert then == ours(framework)
+    assert slashing(framework) == set()
+
+
+def test_a_slash_reaches_what_is_registered_later(framework):
+    """Until all is unregistered."""
+    register("s3", leading_slash=True)
+    register("simplecache", "s3a")
+    then = slashing(framework)
+    unregister()
+    register("s3", "simplecache")
+
+    assert then == {"s3", "s3a", "simplecache"}
+    assert slashing(framework) == set()
+
+
+@pytest.mark.parametrize("url", ["simplecache::s3://b/k", "filecache::s3a://b/k", "zip://k::s3://b/a.zip"])
+def test_a_chain_that_was_registered_before_the_slash(framework, url):
+    """It is refused from then on, and no other key is read."""
+    register()
+    register("s3", leading_slash=True)
+    fragment = urlparse(url)
+    with pytest.raises(framework.Errors.E0291, match="does not reach into a chain") as caught:
+        framework.backends[fragment.scheme](session=None).get(fragment=fragment)
+
+    assert isinstance(caught.value.__cause__, InvalidNameError)
+
+
+def test_a_slash_leaves_other_options(framework):
+    """Only what is said anew is changed."""
+    register("gs", storage_options={"token": "anon"})
+    register("s3", leading_slash=True)
+
+    assert framework.backends["gs"].registration.persistence(None).options_for("gs://b")["token"] == "anon"
+
+
 @pytest.mark.parametrize("said", [3, ["s3"], None])
 def test_a_scheme_that_is_no_text_is_told(framework, said):
     """Names are said one by one, and the error shows how."""
@@ -361,6 +408,21 @@ def test_a_working_folder_that_is_gone(framework, tmp_path, monkeypatch, operati
     backend, code = framework.backends[""](session=None), framework.Errors.E0290 if operation == "put" else framework.Errors.E024
     with pytest.raises(code, match="working folder"):
         getattr(backend, operation)(fragment=urlparse("a.csv"), **({"payload": b""} if operation == "put" else {}))
+
+
+@pytest.mark.parametrize("path", ["{}/", "", "file://{}/"])
+@pytest.mark.parametrize("operation", ["put", "get"])
+def test_a_name_that_is_too_long(framework, tmp_path, monkeypatch, operation, path):
+    """It is their code with our cause, and not a bare error of the operating system."""
+    register()
+    monkeypatch.chdir(tmp_path)
+    fragment = urlparse(path.format(tmp_path) + "x" * 300)
+    code = framework.Errors.E0290 if operation == "put" else framework.Errors.E0291
+    with pytest.raises(code, match="long") as caught:
+        backend = framework.backends[fragment.scheme](session=None)
+        getattr(backend, operation)(fragment=fragment, **({"payload": b""} if operation == "put" else {}))
+
+    assert isinstance(caught.value.__cause__, InvalidNameError)
 
 
 @pytest.mark.parametrize("url", ["s3:projb/a.pkl", "memory:a", "data:,x"])

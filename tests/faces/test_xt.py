@@ -131,6 +131,38 @@ def test_a_key_that_is_no_json_object_is_refused(key):
     assert told.value.__context__ is None
 
 
+@pytest.mark.parametrize("name", ["1", "null", "true", '["A"]', '{"env": "A"}'])
+def test_a_variable_is_named_by_a_text(name):
+    """Anything else is refused, and is no part of the service's name."""
+    with pytest.raises(InvalidOptionError, match="names a variable by a text") as told:
+        store("s3://bucket", key=f'{{"client_kwargs": {{"endpoint_url": {{"env": {name}}}}}}}')
+
+    assert "MINIO_SECRET" in told.value.hint
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        '{"key": "SECRET", "key": "b"}',
+        '{"client_kwargs": {"key": 1, "a": 2, "key": 1}}',
+        '{"key": {"env": "A", "env": "B"}, "a": 1}',
+    ],
+)
+def test_nothing_is_said_twice(key):
+    """Which of the two was meant cannot be known; the error names it, and shows neither."""
+    with pytest.raises(InvalidOptionError, match=r"says '(key|env)' twice") as told:
+        store("s3://bucket", key=key.replace("SECRET", SECRET))
+
+    assert SECRET not in "".join(traceback.format_exception(told.value))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_a_number_is_one_of_json(number):
+    """What Python reads besides is refused."""
+    with pytest.raises(InvalidOptionError, match="a number that JSON has not"):
+        store("s3://bucket", key=f'{{"client_kwargs": {{"a": [1.5, {number}]}}}}')
+
+
 def test_a_program_is_not_run_for_a_secret():
     """A configuration may come from anywhere: a table in it may name a variable, and no program and no file."""
     with pytest.raises(InvalidOptionError, match="names a command is not followed here"):

@@ -14,6 +14,8 @@ import pytest
 
 from persistence_fsspec import FSSpecPersistence
 from persistence_fsspec.errors import (
+    ChangedDuringReadError,
+    InvalidNameError,
     IsAFolderError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -21,6 +23,7 @@ from persistence_fsspec.errors import (
     UnsupportedPersistenceOp,
 )
 from persistence_fsspec.faces.xt import FSSpecStore, UnguardedStore
+from tests.servers.faults_http import HttpFaults
 
 SERVERS = [pytest.param(name, marks=pytest.mark.server(name)) for name in ("s3", "sftp", "ftp")]
 STORES = ["file", "memory", *SERVERS]
@@ -86,6 +89,22 @@ def test_a_container_that_is_there_is_not_created(store):
 
     assert store.create_container("ws") is False
     assert store.list_blobs("ws") == ["a"]
+
+
+@pytest.mark.parametrize("name", SERVERS[:2])
+def test_of_many_who_create_a_container(request, tmp_path, name):
+    """It is there for each of them, and without folders at most one hears that it was not."""
+    creds = record(name, request, tmp_path)
+
+    def create(_):
+        there = FSSpecStore(creds)
+        return there.create_container("ws"), there.does_container_exist("ws")
+
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(create, range(4)))
+
+    assert all(exists for _, exists in told)
+    assert name != "s3" or sum(made for made, _ in told) == 1
 
 
 def test_a_container_stays_when_its_last_blob_goes(store):
@@ -194,6 +213,17 @@ def test_a_blob_is_replaced(store):
     store.create_blob("ws", "a", "short")
 
     assert store.get_blob_text("ws", "a") == "short"
+
+
+def test_bytes_are_handed_on_as_they_are(tmp_path, monkeypatch):
+    """No copy of them is made on the way."""
+    there, data, handed = FSSpecStore({"path": str(tmp_path)}), b"not copied", []
+    monkeypatch.setattr(there._persistence, "write_bytes", lambda name, data, **more: handed.append(data))
+    monkeypatch.setattr(there._persistence, "append", lambda name, data: handed.append(data))
+    there.create_blob("ws", "a", data)
+    there.append_blob("ws", "a", data)
+
+    assert [one is data for one in handed] == [True, True]
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -324,6 +354,40 @@ def test_the_unguarded_store_looks_first(request, tmp_path, name):
     assert there.get_blob_text("ws", "a") == "first"
 
 
+class Unconditional(HttpFaults):
+    """A server that hears of no condition."""
+
+    def _exchange(self, request, client):
+        del request.headers["If-Match"], request.headers["If-None-Match"]
+        return super()._exchange(request, client)
+
+
+@pytest.mark.server("s3")
+def test_a_server_that_keeps_no_condition(request, tmp_path, s3_server):
+    """Containers are made all the same; what is to be exclusive is refused, or looked for first by who asks for that."""
+    with Unconditional(int(s3_server.endpoint_url.rpartition(":")[2])) as proxy:
+        creds = record("s3", request, tmp_path)
+        creds["key"] = json.dumps({**json.loads(creds["key"]), "endpoint_url": f"http://127.0.0.1:{proxy.port}"})
+        there, unguarded = FSSpecStore(creds), UnguardedStore(creds)
+        made = there.create_container("ws")
+        with pytest.raises(UnsupportedPersistenceOp, match=r"persistence_fsspec\.faces\.xt\.UnguardedStore"):
+            there.create_blob("ws", "a", "text", fail_if_exists=True)
+        unguarded.create_blob("ws", "a", "first", fail_if_exists=True)
+        with pytest.raises(ObjectExistsError):
+            unguarded.create_blob("ws", "a", "second", fail_if_exists=True)
+
+        assert made
+        assert there.get_blob_text("ws", "a") == "first"
+
+
+def test_a_refusal_to_write_at_all_has_another_hint(tmp_path, monkeypatch):
+    """Where nothing may be written, looking first is no way out."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_READ_ONLY", "yes")
+    for cls in (FSSpecStore, UnguardedStore):
+        with pytest.raises(UnsupportedPersistenceOp, match=r"(?s)read_only=True.*Leave read_only out"):
+            cls({"path": str(tmp_path)}).create_blob("ws", "a", "text", fail_if_exists=True)
+
+
 # --- files ---
 
 
@@ -343,6 +407,26 @@ def test_a_blob_is_not_held_in_memory_for_its_reader(store, tmp_path):
     store.create_blob("ws", "a", "text")
 
     assert store.get_blob_to_path("ws", "a", str(tmp_path / "a")) is None
+
+
+@pytest.mark.parametrize("name", ["file", SERVERS[0]])
+def test_a_file_that_grows_while_it_is_uploaded(request, tmp_path, monkeypatch, name):
+    """It is an error after all attempts, and the blob is what it was."""
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_ATTEMPTS", "2")
+    monkeypatch.setenv("PERSISTENCE_FSSPEC_BACKOFF_SECONDS", "0")
+    there, log = FSSpecStore(record(name, request, tmp_path)), tmp_path / "log"
+    there.create_blob("ws", "log", "before")
+    log.touch()
+    os.truncate(log, 17 << 20)  # in several parts, so that it can be written to between two of them
+
+    def grow(moved, total):
+        with log.open("ab") as file:
+            file.write(b"line\n")
+
+    with pytest.raises(ChangedDuringReadError, match="given up after 2 attempts"):
+        there.create_blob_from_path("ws", "log", str(log), progress_callback=grow)
+    assert there.get_blob_text("ws", "log") == "before"
+    assert there.list_blobs("ws") == ["log"]
 
 
 def test_progress_counts_to_the_end(store, tmp_path):
@@ -386,6 +470,46 @@ def test_a_download_never_goes_into_a_folder_by_mistake(store, tmp_path):
         store.get_blob_to_path("ws", "a", str(tmp_path))
 
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("of_snapshot", [False, True])
+@pytest.mark.parametrize("target", ["there", "missing"])
+def test_a_download_goes_through_a_link(tmp_path, of_snapshot, target):
+    """The link stays, and what it leads to is written, there or not, as by any program that opens it."""
+    there = FSSpecStore({"path": str(tmp_path / "xt")})
+    there.create_blob("ws", "a", "new")
+    kept = there.snapshot_blob("ws", "a").snapshot if of_snapshot else None
+    (tmp_path / "there").write_text("a long old text")
+    (tmp_path / "link").symlink_to(target)
+    there.get_blob_to_path("ws", "a", str(tmp_path / "link"), snapshot=kept)
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / target).read_text() == "new"
+
+
+def test_a_download_never_replaces_a_link(tmp_path):
+    """One to a folder is one, and one in a circle leads nowhere."""
+    there = FSSpecStore({"path": str(tmp_path / "xt")})
+    there.create_blob("ws", "a", "text")
+    (tmp_path / "folder").symlink_to("xt")
+    (tmp_path / "circle").symlink_to("circle")
+
+    with pytest.raises(IsAFolderError):
+        there.get_blob_to_path("ws", "a", str(tmp_path / "folder"))
+    with pytest.raises(OSError, match="levels of symbolic links"):
+        there.get_blob_to_path("ws", "a", str(tmp_path / "circle"))
+    assert (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "circle").is_symlink()
+
+
+def test_a_local_name_that_is_too_long(tmp_path):
+    """It is our error, for a blob and for a snapshot."""
+    there = FSSpecStore({"path": str(tmp_path / "xt")})
+    there.create_blob("ws", "a", "text")
+
+    for kept in (None, there.snapshot_blob("ws", "a").snapshot):
+        with pytest.raises(InvalidNameError):
+            there.get_blob_to_path("ws", "a", str(tmp_path / ("x" * 300)), snapshot=kept)
 
 
 def test_a_listed_folder_is_fetched_as_a_folder(store, tmp_path):
@@ -445,6 +569,23 @@ def test_of_many_who_append_nothing_is_lost(creds):
     assert len(lines) == 20
     for writer in range(4):
         assert [line for line in lines if line.startswith(f"run{writer}.")] == [f"run{writer}.{n}" for n in range(5)]
+
+
+def test_of_many_who_append_long_texts_nothing_is_lost(creds):
+    """Each is whole where it arrives in one piece, or the blob is rewritten; elsewhere every byte is there."""
+    FSSpecStore(creds).append_blob("ws", "log", "")
+
+    def append(writer):
+        for _ in range(2):
+            FSSpecStore(creds).append_blob("ws", "log", writer * 200_000 + "\n")
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(append, "abc"))
+    text = FSSpecStore(creds).get_blob_text("ws", "log")
+
+    assert {one: text.count(one) for one in "abc\n"} == {"a": 400_000, "b": 400_000, "c": 400_000, "\n": 6}
+    if not creds["path"].startswith(("sftp", "ftp")):
+        assert sorted(text.splitlines()) == sorted(one * 200_000 for one in "aabbcc")
 
 
 @pytest.mark.server("webdav")
@@ -607,6 +748,32 @@ def test_a_folder_goes_with_its_last_blob(store):
         store.delete_blob("ws", name)
 
     assert store.list_blobs("ws", "runs/run*", recursive=False) == ["runs/run2/"]
+
+
+@pytest.mark.parametrize("name", ["file", *SERVERS])
+def test_a_folder_without_blobs_keeps_its_name(request, tmp_path, name):
+    """Where folders are more than parts of names, no blob takes the place of one, by whatever method, and others go on in it."""
+    store = FSSpecStore(record(name, request, tmp_path))
+    (tmp_path / "source").write_text("text")
+    store.create_blob("ws", "a/b", "text")
+    store.create_blob("ws", "b", "text")
+    store.delete_blob("ws", "a/b")
+    calls = [
+        lambda: store.create_blob("ws", "a", "text"),
+        lambda: store.append_blob("ws", "a", "text"),
+        lambda: store.create_blob_from_path("ws", "a", str(tmp_path / "source")),
+        lambda: store.copy_blob("ws", "b", "ws", "a"),
+    ]
+    for call in calls:
+        if name != "s3":
+            with pytest.raises(IsAFolderError):
+                call()
+        else:
+            call()
+            store.delete_blob("ws", "a")
+    store.create_blob("ws", "a/c", "text")
+
+    assert store.list_blobs("ws") == ["a/c", "b"]
 
 
 def test_a_refusal_is_no_empty_listing(tmp_path):

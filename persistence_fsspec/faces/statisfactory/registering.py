@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -37,7 +37,7 @@ def register(
         schemes: Protocols without ``://``, and ``""`` for the files of this machine; without any, all that fsspec knows.
         override: Also where statisfactory or somebody else has a backend.
         leading_slash: Keys of S3 begin with a slash, as those that statisfactory's own backend has written. False unless given.
-            Chains over S3 are refused then.
+            Chains over S3 are refused then. It holds for all that is registered, and all that will be, until `unregister`.
         storage_options: As for `FSSpecPersistence`: nested by protocol, flat if there is one scheme, or a function of the URL.
             They come before the session's settings, and these before everything else; a login is of one of them.
         policy: As there.
@@ -58,15 +58,17 @@ def register(
         raise InvalidOptionError("leading_slash is about s3, which is not among the schemes")
     SessionPersistence({}, storage_options=options, policy=policy)  # refuses what nothing could be done with
     base, errors = _statisfactory()
-    said = {"storage_options": options, "policy": policy, "leading_slash": leading_slash}
+    said = {"storage_options": options, "policy": policy}
     with _lock:
         framework = _named()
+        slash = _slashing(base.backends(), leading_slash)
         for scheme in _allowed(wanted):
             present = base.backends().get(scheme)
-            if isinstance(present, type) and issubclass(present, Storage):
+            if _is_ours(present):
                 present.registration = present.registration.changed(**said)
             elif override or present is None:
-                overrides.note(_replaced(base, errors, scheme, Registration().changed(**said), framework))
+                registration = Registration(leading_slash=slash).changed(**said)
+                overrides.note(_replaced(base, errors, scheme, registration, framework))
         return tuple(one for one in overrides.active() if one.framework.startswith(_FRAMEWORK))
 
 
@@ -128,6 +130,25 @@ def _allowed(schemes: Sequence[str]) -> list[str]:
     """Those that the environment leaves to us; files of this machine are those of ``file``."""
     chosen = set(overrides.chosen([scheme or "file" for scheme in schemes]))
     return [scheme for scheme in schemes if (scheme or "file") in chosen]
+
+
+def _slashing(backends: Mapping[str, Any], said: bool | None) -> bool:  # noqa: FBT001
+    """Whether keys of S3 begin with a slash, for all our classes alike: a chain over S3 is read by another one.
+
+    Args:
+        backends: What is registered; our classes there are told.
+        said: Anew, if not None.
+    """
+    ours = [cls for cls in list(backends.values()) if _is_ours(cls)]
+    if said is None:
+        return any(cls.registration.leading_slash for cls in ours)
+    for cls in ours:
+        cls.registration = cls.registration.changed(leading_slash=said)
+    return said
+
+
+def _is_ours(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Storage)
 
 
 def _replaced(base: Any, errors: Any, scheme: str, registration: Registration, framework: str) -> Override:

@@ -116,7 +116,7 @@ class Storage:
         """
         with told(self.errors, "E0290", backend=self._name):
             persistence, address = self._persistence(), self._address(fragment, context)
-            data = memoryview(payload).tobytes()
+            data = payload if isinstance(payload, bytes) else memoryview(payload).tobytes()  # large ones are not held twice
             if isinstance(address, Path):
                 address = fragments.through_link(address)
             try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from persistence_fsspec.errors import InvalidOptionError
 from persistence_fsspec.location import Location
@@ -30,7 +31,8 @@ def read(storage_creds: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None]:
         The path, and the storage options; None when there are none.
 
     Raises:
-        InvalidOptionError: Another entry, one that is no text, or no JSON object. What they say is not shown.
+        InvalidOptionError: Another entry, one that is no text, or no JSON object; in that, a key that is given twice, a number that
+            JSON has not, or a variable whose name is no text. What they say is not shown.
     """
     if not isinstance(storage_creds, Mapping):
         raise InvalidOptionError(f"the record of a storage service of XT is a table, not {type(storage_creds).__name__}")
@@ -55,13 +57,40 @@ def _options(text: str) -> dict[str, Any] | None:
     if not text.strip():
         return None
     try:
-        options = json.loads(text)
+        options = json.loads(text, object_pairs_hook=_table, parse_constant=_refuse_number, parse_float=_number)
+    except InvalidOptionError:
+        raise
     except (ValueError, RecursionError):
         options = None  # nothing of the text in the error, nor in its causes
     if not isinstance(options, dict):
         raise InvalidOptionError("'key' of a storage service of XT is not the text of a JSON object", hint=_EXAMPLE)
     found: dict[str, Any] = referenced_variables(options)
     return found
+
+
+def _table(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of which nothing was lost, and which no reference was meant to be that is none."""
+    table = dict(entries)
+    if len(table) < len(entries):
+        twice = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
+        raise InvalidOptionError(f"'key' of a storage service of XT says {twice!r} twice", hint="Leave one of them out.")
+    if list(table) == ["env"] and not isinstance(table["env"], str):
+        raise InvalidOptionError(
+            f"in 'key' of a storage service of XT, {{\"env\": ...}} names a variable by a text, not {type(table['env']).__name__}",
+            hint=_EXAMPLE,
+        )
+    return table
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:  # noqa: ARG001 - the interface's; what it says is not shown
+    raise InvalidOptionError(
+        "'key' of a storage service of XT has a number that JSON has not: NaN, infinite, or too large", hint="Leave it out."
+    )
 
 
 def service_name(location: Location, options: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +95,8 @@ class FSSpecStore:
         """Make an empty container.
 
         Returns:
-            True; False when it is there already.
+            True; False when it was there already. Of several who make it at the same moment, at most one hears True on s3, gs and
+            abfs. Where there are folders (this machine, sftp, ftp), and where nothing can be created exclusively, all of them may.
         """
         name = container_key(container)
         existed, can = self._is_folder(name), self._persistence.capabilities()
@@ -102,10 +104,13 @@ class FSSpecStore:
             if not existed:
                 self._persistence.make_folder(name)
             return not existed
+        marker = f"{name}/{MARKER}"
         try:  # also where blobs make it a container: they may go
-            self._persistence.write_bytes(f"{name}/{MARKER}", _MARK, overwrite=not can.create)
+            self._persistence.write_bytes(marker, _MARK, overwrite=not can.create)
         except ObjectExistsError:
             return False
+        except UnsupportedPersistenceOp:  # a server that keeps no condition; the object is the same whoever writes it
+            self._persistence.write_bytes(marker, _MARK)
         return not existed
 
     def list_containers(self) -> list[str]:
@@ -259,7 +264,7 @@ class FSSpecStore:
         Args:
             container: Its container.
             blob_path: Its name. Of a name that ends in ``/``, as listings give it for a folder, the folder is made.
-            dest_fn: The local file.
+            dest_fn: The local file. A link to one stays, and what it leads to is written, as XT's own stores do.
             snapshot: One of its snapshots instead: `Blob.snapshot` of what `snapshot_blob` returned.
             progress_callback: Told how many bytes have moved, of how many.
 
@@ -268,12 +273,14 @@ class FSSpecStore:
         """
         if names_folder(blob_path):
             self._fetch_folder(container, blob_path, dest_fn)
-        elif Path(dest_fn).is_dir():  # a file would go into it, under its own name
+            return
+        name, target = blob_key(container, blob_path), _through_link(dest_fn)
+        if os.path.isdir(target):  # a file would go into it, under its own name
             raise IsAFolderError("a folder stands there", operation="get", url=dest_fn)
-        elif snapshot is None:
-            self._persistence.get(blob_key(container, blob_path), Path(dest_fn), progress=progress(progress_callback))
+        if snapshot is None:
+            self._persistence.get(name, target, progress=progress(progress_callback))
         else:
-            self._fetch_version(blob_key(container, blob_path), dest_fn, snapshot, progress_callback)
+            self._fetch_version(name, target, snapshot, progress_callback)
 
     def _fetch_folder(self, container: str, blob_path: str, dest_fn: str) -> None:
         address = folder_key(container, blob_path)
@@ -281,11 +288,11 @@ class FSSpecStore:
             raise ObjectNotFoundError("there is no such folder", operation="get", url=self._persistence.url(address))
         self._persistence.make_folder(Path(dest_fn))
 
-    def _fetch_version(self, name: str, dest_fn: str, snapshot: str, callback: Callback | None) -> None:
-        with self._persistence.open(name, version=snapshot) as source, self._persistence.open(Path(dest_fn), "wb") as target:
+    def _fetch_version(self, name: str, target: Path, snapshot: str, callback: Callback | None) -> None:
+        with self._persistence.open(name, version=snapshot) as source, self._persistence.open(target, "wb") as file:
             total = source.seek(0, 2)
             source.seek(0)
-            shutil.copyfileobj(source, Counted(target, total, callback), _PIECE)
+            shutil.copyfileobj(source, Counted(file, total, callback), _PIECE)
 
     def create_blob(
         self,
@@ -310,11 +317,10 @@ class FSSpecStore:
         try:
             self._persistence.write_bytes(name, _bytes(text), overwrite=not fail_if_exists)
         except UnsupportedPersistenceOp as exc:
-            if fail_if_exists and not self._persistence.capabilities().create:
-                exc.hint = (
-                    "Where nobody else creates the same thing at the same moment, name "
-                    f"{UnguardedStore.__module__.rpartition('.')[0]}.{UnguardedStore.__name__} in XT's configuration: it looks first."
-                )
+            if fail_if_exists and self._persistence.capabilities().write:
+                looks = f"{UnguardedStore.__module__.rpartition('.')[0]}.{UnguardedStore.__name__}"
+                way_out = f"Where nobody else creates the same thing at the same moment, name {looks} in XT's configuration: it looks first."
+                exc.hint = f"{exc.hint} {way_out}".lstrip()
             raise
         return True
 
@@ -328,6 +334,9 @@ class FSSpecStore:
             blob_path: Its name.
             source_fn: The local file.
             progress_callback: Told how many bytes have moved, of how many.
+
+        Raises:
+            ChangedDuringReadError: The file was written to meanwhile, in each attempt. The blob is what it was.
         """
         name = self._target(blob_key(container, blob_path))
         self._persistence.put(Path(source_fn), name, progress=progress(progress_callback))
@@ -340,7 +349,11 @@ class FSSpecStore:
         text: str | bytes,
         append_with_rewrite: bool = False,  # noqa: ARG002, FBT001, FBT002 - XT's
     ) -> bool:
-        """Add text at the end of a blob, or begin it; of many writers at once all texts are kept, each whole.
+        """Add text at the end of a blob, or begin it; of many writers at once all texts are kept.
+
+        Each stays whole on this machine, and where appending rewrites (s3, gs, abfs). On sftp a text above 32 KiB (one packet; with
+        sshfs 16 KiB), and on ftp one above some tens of KiB, arrives in pieces: those of several writers may alternate, and none is
+        lost.
 
         Args:
             container: Its container.
@@ -356,6 +369,8 @@ class FSSpecStore:
 
     def delete_blob(self, container: str, blob_path: str, snapshot: str | None = None) -> bool:
         """Delete a blob, and leave its snapshots; or one snapshot, and leave everything else.
+
+        Where there are folders, those above it stay, as in XT's own file store: somebody may just be writing into one.
 
         Raises:
             ObjectNotFoundError: There is no such blob, or no such snapshot.
@@ -425,7 +440,7 @@ class FSSpecStore:
 
 @untyped
 class UnguardedStore(FSSpecStore):
-    """`FSSpecStore` for stores that cannot create a blob exclusively: ftp, lakefs, hdfs by pyarrow.
+    """`FSSpecStore` for stores that cannot create a blob exclusively: ftp, lakefs, hdfs by pyarrow, some servers of S3.
 
     ``create_blob(fail_if_exists=True)`` looks, and then writes: of two who do so at the same moment, both may succeed, and
     the later text stays. XT does it when a workspace is created. On all other stores it is the same as `FSSpecStore`.
@@ -439,8 +454,11 @@ class UnguardedStore(FSSpecStore):
         fail_if_exists: bool = False,  # noqa: FBT001, FBT002 - XT's
     ) -> bool:
         """See `FSSpecStore.create_blob`."""
-        if not fail_if_exists or self._persistence.capabilities().create:
+        try:
             return super().create_blob(container, blob_path, text, fail_if_exists)
+        except UnsupportedPersistenceOp:
+            if not fail_if_exists or not self._persistence.capabilities().write:
+                raise
         if self.does_blob_exist(container, blob_path):
             name = blob_key(container, blob_path)
             raise ObjectExistsError("exists already, and was to be new", operation="write", url=self._persistence.url(name))
@@ -463,8 +481,20 @@ class _Persistence(FSSpecPersistence):
         return creds.service_name(self._prefix, self.options_for(str(self._prefix.with_key(""))))
 
 
-def _bytes(text: str | bytes) -> bytes:
-    return text.encode("utf-8") if isinstance(text, str) else bytes(memoryview(text))
+def _bytes(text: Any) -> bytes:
+    if isinstance(text, str):
+        return text.encode("utf-8")
+    return text if isinstance(text, bytes) else bytes(memoryview(text))
+
+
+def _through_link(path: str) -> Path:
+    """The local file that is written when a program opens that path: what a link leads to, there or not."""
+    if not os.path.islink(path):
+        return Path(path)
+    target = Path(os.path.realpath(path))
+    if os.path.islink(target):  # in a circle, as the system says
+        target.stat()
+    return target
 
 
 def _name(entry: ObjectInfo, root: str) -> str:
