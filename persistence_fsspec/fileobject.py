@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 import warnings
+from collections.abc import Iterator
 from types import TracebackType
 from typing import IO, Any, Final, cast
 
@@ -16,6 +17,17 @@ from persistence_fsspec.store import ObjectInfo, Store, Writer
 from persistence_fsspec.stores.janitor import clean_later, employ
 
 _READ_AHEAD: Final = 4 * 1024 * 1024
+_PIECE: Final = 16 * 1024 * 1024
+
+
+def in_pieces(data: Any) -> Iterator[bytes]:
+    """What has the buffer protocol, as bytes; what others may change is copied piece by piece, and not as a whole."""
+    if isinstance(data, bytes):
+        yield data
+        return
+    view = memoryview(data).cast("B")
+    for start in range(0, max(1, len(view)), _PIECE):
+        yield bytes(view[start : start + _PIECE])
 
 
 class ObjectReader(io.RawIOBase):
@@ -89,10 +101,12 @@ class ObjectWriter(io.RawIOBase):
         """Take all of it."""
         if self._writer is None:
             raise ValueError("write to a closed file")
-        view = memoryview(data).cast("B")
-        self._writer.write(bytes(view))
-        self._written += len(view)
-        return len(view)
+        size = 0
+        for piece in in_pieces(data):
+            self._writer.write(piece)
+            size += len(piece)
+        self._written += size
+        return size
 
     def close(self) -> None:
         """Publish, unless something has gone wrong."""

@@ -18,7 +18,7 @@ from persistence_fsspec.errors import (
     ObjectNotFoundError,
     UnsupportedPersistenceOp,
 )
-from persistence_fsspec.fileobject import Appender, check_mode, open_reader, open_writer
+from persistence_fsspec.fileobject import Appender, check_mode, in_pieces, open_reader, open_writer
 from persistence_fsspec.location import is_url
 from persistence_fsspec.store import ObjectInfo
 from persistence_fsspec.transfer.garbage import Age, GcReport, collect
@@ -223,7 +223,8 @@ class FSSpecPersistence(Transferring):
             place.key, size=len(memoryview(data).cast("B")), overwrite=overwrite, if_match=if_match, metadata=metadata
         )
         try:
-            writer.write(bytes(data))
+            for piece in in_pieces(data):
+                writer.write(piece)
             info = writer.commit()
         finally:
             writer.abort()

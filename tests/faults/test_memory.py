@@ -118,6 +118,40 @@ def test_a_large_file_needs_little_memory(measured, roomy_s3, tmp_path):
     assert filecmp.cmp(source, back, shallow=False)
 
 
+WRITING = """
+import json, sys
+from pathlib import Path
+from persistence_fsspec import FSSpecPersistence
+
+def kilobytes(name):
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)).split()[1])
+
+url, options, size = json.load(sys.stdin)
+p = FSSpecPersistence(url, storage_options=options)
+p.write_bytes("warm", b"x" * 20_000_000)
+data = b"x" * size
+Path("/proc/self/clear_refs").write_text("5")
+before = kilobytes("VmRSS")
+p.write_bytes("whole", data)
+with p.open("opened", "wb") as file:
+    file.write(data)
+print((kilobytes("VmHWM") - before) * 1024)
+"""
+
+
+@pytest.mark.server("s3")
+def test_bytes_need_little_memory_besides_themselves(roomy_s3, tell):
+    """Given at once, to `write_bytes` or to an open file, they are not copied as a whole."""
+    said = json.dumps([f"{roomy_s3.url}/memory/bytes", roomy_s3.storage_options, LARGE])
+    done = subprocess.run([sys.executable, "-c", WRITING], input=said, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    tell(f"memory, {LARGE // MIB} MiB of bytes: {int(done.stdout) / MIB:.0f} MiB besides themselves")
+
+    assert int(done.stdout) < ABOVE_IDLE
+    for key in roomy_s3.raw_keys("memory/"):
+        roomy_s3.raw_delete(key)
+
+
 def test_very_many_entries_need_little_memory(tmp_path, tell):
     """Planned, compared and journaled, twice: the second run knows that nothing is to be done."""
     # Given stores of very many entries, when a transfer runs twice in one process,

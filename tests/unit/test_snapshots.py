@@ -348,8 +348,8 @@ def test_nothing_is_forgotten_of_a_store_that_is_only_read(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["local", pytest.param("s3", marks=pytest.mark.server("s3"))])
-def test_what_grows_can_be_kept(kind, tmp_path, request):
+@pytest.mark.parametrize(("kind", "seconds"), [("local", 0.2), pytest.param("s3", 0.005, marks=pytest.mark.server("s3"))])
+def test_what_grows_can_be_kept(kind, seconds, tmp_path, request):
     """A snapshot of a log that others append to holds whole lines from its beginning."""
     url, options = tmp_path, None
     if kind == "s3":
@@ -360,7 +360,7 @@ def test_what_grows_can_be_kept(kind, tmp_path, request):
     done = threading.Event()
 
     def write():
-        while not done.wait(0.005):
+        while not done.wait(seconds):
             persistence.append("log", b"line\n")
 
     writer = threading.Thread(target=write)
@@ -369,7 +369,7 @@ def test_what_grows_can_be_kept(kind, tmp_path, request):
     try:
         for _ in range(10):
             kept.append(persistence.snapshot("log"))
-            time.sleep(0.01)
+            time.sleep(0.05)
     finally:
         done.set()
         writer.join()
