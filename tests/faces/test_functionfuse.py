@@ -910,7 +910,7 @@ def test_protocols_stay_below_the_path(memory, path):
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../../b", "", "s3://b/x"])
-@pytest.mark.parametrize("call", [("open", "rb"), ("open", "wb"), ("remove",)], ids=lambda call: "-".join(call))
+@pytest.mark.parametrize("call", [("open", "rb"), ("open", "wb"), ("read", 0, 1), ("remove",)], ids=str)
 def test_files_of_big_data_stay_in_their_folder(memory, name, call):
     """A stored result names the files that it needs, and reaches no others."""
     storage = memory.storage()
@@ -960,6 +960,34 @@ def test_big_data_are_files_of_this_machine(base):
         assert os.fstat(file.fileno()).st_size == 100
         storage._persistence.write_bytes("wf/bigdata/x", b"b" * 99)
         assert file.read() == b"a" * 100
+
+
+def test_a_part_of_big_data_is_read_for_a_part(memory, monkeypatch):
+    """Nothing is fetched for it; what is missing is not found, also where nothing of it is wanted."""
+    storage = memory.storage()
+    files = storage.get_protocols(storage.get_bigdata_path("wf"))[FILE_PROTOCOL]
+    memory.write("wf/bigdata/x", b"abcdef")
+    monkeypatch.setattr(FSSpecPersistence, "get", None)
+
+    assert files.read("x", 2, 4) == b"cd"
+    assert files.read("x", 5, 9) == b"f"
+    with pytest.raises(FileNotFoundError):
+        files.read("y", 0, 0)
+
+
+@pytest.mark.parametrize("name", ["run[0-9]", "a**", "{a}"])
+def test_paths_of_the_filesystem_are_names(memory, name):
+    """As fsspec's mappings use them: what a workflow's name would match as a pattern is another workflow."""
+    storage = memory.storage()
+    by = storage.get_protocols(storage.get_bigdata_path(name))[S3_PROTOCOL]
+    for one in ("run1", "a1", name):
+        memory.write(f"{one}/bigdata/x", one.encode())
+    mapping = by["client"].get_mapper(by["folder"])
+
+    assert mapping["x"] == name.encode()
+    assert mapping.getitems(["x", "y"], on_error="omit") == {"x": name.encode()}
+    with pytest.raises(KeyError):
+        mapping["y"]
 
 
 def test_what_was_fetched_is_removed(memory, monkeypatch, tmp_path):

@@ -129,13 +129,101 @@ def test_processes_save_what_is_read_here(told):
 
 
 def test_a_part_is_read_for_a_part(told):
-    """Of 32 MB, the 1.6 MB that are asked for, and nothing for the array itself."""
-    assert told["lazily"] == {"total": 200_000, "opened": 0, "read": 1_600_000}
+    """Of 32 MB, the 1.6 MB that are asked for, and nothing for the array itself; also where a storage offers files alone."""
+    assert told["lazily"] == [{"total": 200_000, "opened": 0, "read": 1_600_000}] * 2
+
+
+def test_files_of_other_storages_will_do(told):
+    """Of which nothing is asked but to be opened and removed."""
+    assert told["by their files"] == {"wrong": [], "missing": True}
+
+
+PROTOCOLS = pytest.mark.parametrize("at", [0, 1], ids=["both protocols", "files alone"])
+
+
+@PROTOCOLS
+def test_damage_is_told(told, at):
+    """Zeros in the place of a chunk are not taken for numbers; the error names the file, and the other chunks are read."""
+    damaged = told["damaged"][at]
+    assert damaged["zeros"][:3] == ["ChecksumMismatchError", damaged["url"], False]
+    assert "remove_task()" in damaged["zeros"][3]
+    assert damaged["rest"]
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("how", ["ends in it", "ends before"])
+def test_a_missing_end_is_told(told, at, how):
+    """The error names the file by its URL, says what may have happened, and is not to be tried again."""
+    damaged = told["damaged"][at]
+    assert damaged[how][:3] == ["TruncatedError", damaged["url"], False]
+    assert "removed meanwhile" in damaged[how][3]
+
+
+SERIALIZERS = pytest.mark.parametrize("serializer", ["HDF5Serializer", "ZarrSerializer"])
+LIES = {
+    "shape": "the shape (1,), and is said to have (4,)",
+    "dimensions": "the shape (1, 4), and is said to have (4,)",
+    "cut later": "the shape (9,), and is said to have (6,)",
+    "empty": "the shape (0,), and is said to have (4,)",
+    "dtype": "of float64, and is said to be of int64",
+    "complex": "of complex128, and is said to be of float64",
+    "text": "of <U1, and is said to be of float64",
+    "too large": "of int64, with values that int8, which it is said to be of, has not",
+    "masked": "getmaskarray",
+    "foreign": "of __main__.Foreign, and would come back as a plain one",
+    "list": "of builtins.list, and would come back as a plain one",
+}
+
+
+@SERIALIZERS
+@pytest.mark.parametrize("lie", LIES)
+def test_blocks_are_what_dask_says_of_them(told, serializer, lie):
+    """Else what is stored would not be what is calculated; the error says what the block is, and what is said of it."""
+    error = told["lies"][serializer]["told"][lie]
+    assert error.startswith("InvalidOptionError: a block of this array")
+    assert LIES[lie] in error
+
+
+@SERIALIZERS
+def test_wrong_blocks_leave_nothing(told, serializer):
+    """What was written of the array before them is taken back."""
+    assert told["lies"][serializer]["left"] == []
+
+
+@SERIALIZERS
+def test_a_number_is_a_block(told, serializer):
+    """Of no dimensions, and of the type that is said."""
+    assert told["lies"][serializer]["number"] == [7, "float64"]
+
+
+def test_places_of_chunks_are_found_in_one_pass(told):
+    """Not by a search for each of them, but where h5py knows nothing else; both find the same."""
+    assert told["places"] == {"same": True, "asked": 0, "one by one": 12}
+
+
+def test_names_of_workflows_are_no_patterns(told):
+    """Zarr arrays lie in their own workflow, and none is read or removed for another."""
+    assert told["patterns"] == {"sums": [0, 1, 2, 3, 4, 5, 6], "left": []}
 
 
 def test_records_come_back(told):
-    """What has a fixed size has a known place in the file."""
-    assert told["elements"]["records"]
+    """What has a fixed size has a known place in the file, however the fields lie in it."""
+    assert told["elements"]["wrong"] == []
+
+
+def test_remarks_of_h5py_are_no_trouble(told):
+    """Elements of text in UTF-8 and of enumerations come back, without a warning."""
+    assert told["remarked"] == [True, True, True]
+
+
+@pytest.mark.parametrize("kind", ["datetimes", "text", "nothing", "dimensions"])
+def test_what_hdf5_has_not_is_refused(told, kind):
+    """The error gives the reason, and says what takes such arrays."""
+    error = told["elements"][kind]
+    assert error.startswith("TypeError: HDF5 has no place for an array of ")
+    assert "ZarrSerializer takes" in error
+    assert told["elements"].get(f"{kind} by zarr", True)
+    assert told["elements"]["left"] == []
 
 
 def test_elements_of_no_fixed_size_are_refused(told):
@@ -164,3 +252,17 @@ def test_arrays_travel(told):
     if "travels" not in told:
         pytest.skip("memory is that of one process, and the options for tests are literal secrets")
     assert told["travels"] == [2400 * 2399 / 2] * 4
+
+
+def test_forked_processes_read_the_right_rows(told):
+    """What they read by turns has no place in a file that they would share."""
+    if "forked" not in told:
+        pytest.skip("once is enough")
+    assert told["forked"] == []
+
+
+def test_arrays_hold_no_open_files(told):
+    """However many there are."""
+    if "open files" not in told:
+        pytest.skip("once is enough")
+    assert told["open files"] == 0

@@ -5,7 +5,7 @@ Where functionfuse is installed, importing this lets its own ``storage_factory``
 well; `uninstall` undoes that, and ``PERSISTENCE_FSSPEC_OVERRIDE=0`` prevents it.
 
 * `storage`: what workflows call; `pickles`: the format; `places`: the names; `protocols`: what serializers write by.
-* `hdf5` and `zarrs`: dask arrays; `arrays`: what both have in common; `wholearrays`: how Zarr is read.
+* `hdf5` and `zarrs`: dask arrays; `arrays`: what both have in common; `elements`: their types in words; `wholearrays`: how Zarr is read.
 * `ray`: on the workers of a cluster, or on one node.
 * `factory`: kinds and options; `learning`: what functionfuse learns of them.
 """

@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from persistence_fsspec.errors import InvalidOptionError, MissingDriverError
+from persistence_fsspec.errors import InvalidOptionError, MissingDriverError, TruncatedError
+from persistence_fsspec.faces.fsspec import PersistFileSystem
 from persistence_fsspec.faces.functionfuse.protocols import S3_PROTOCOL
 
 Protocols = Mapping[str, Any]
 
 VERSION: Final = "1"
+_PLAIN: Final = "Of a masked one, return da.ma.filled(a, ...) and da.ma.getmaskarray(a); else array.map_blocks(numpy.asarray)."
+_SAY: Final = "Tell dask what its blocks are: shape and dtype in from_delayed(), chunks and dtype in map_blocks()."
 
 
 class DaskArray:
@@ -46,6 +49,25 @@ def client_of(protocols: Protocols) -> tuple[Any, str]:
     if S3_PROTOCOL not in protocols:
         raise InvalidOptionError("this storage offers no filesystem to serializers", hint="FSSpecStorage does, on any URL.")
     return protocols[S3_PROTOCOL]["client"], protocols[S3_PROTOCOL]["folder"]
+
+
+def url_of(client: Any, path: str) -> str:
+    """The URL of a file of an fsspec filesystem, for errors."""
+    if isinstance(client, PersistFileSystem):
+        return client.adapter.url(client._address(path))
+    return str(client.unstrip_protocol(path))
+
+
+def missing(url: str) -> TruncatedError:
+    """The error for a part of an array that is not there any more."""
+    error = TruncatedError(
+        "a part of this array is missing",
+        operation="read",
+        url=url,
+        hint="Where the result was removed meanwhile, there is nothing more to read of it.",
+    )
+    error.retryable = False
+    return error
 
 
 def store(array: Any, target: Any, **options: Any) -> None:
@@ -111,18 +133,57 @@ class _Gate:
 def regular(array: Any) -> Any:
     """The array in chunks of equal size, but for the last ones: neither format has others.
 
+    When it is calculated, each block is looked at; one that is not what dask says of it is an `InvalidOptionError` then. That
+    comes before anything is cut or joined, and sees the empty blocks, too, which dask does not store.
+
     Raises:
         InvalidOptionError: Neither format has such an array.
     """
     np, meta = import_module("numpy"), array._meta
     if type(meta) is not np.ndarray and not isinstance(meta, np.generic):
-        raise InvalidOptionError(
-            f"an array of {type(meta).__module__}.{type(meta).__name__} would come back as a plain one",
-            hint="Of a masked one, return da.ma.filled(a, ...) and da.ma.getmaskarray(a); else array.map_blocks(numpy.asarray).",
-        )
+        raise InvalidOptionError(f"an array of {_kind(meta)} would come back as a plain one", hint=_PLAIN)
     if any(length != length for length in array.shape):  # noqa: PLR0124 - nan, dask's word for unknown
         raise InvalidOptionError("an array of unknown shape cannot be stored", hint="array.compute_chunk_sizes() finds it out.")
-    return array.rechunk(array.chunksize)
+    return array.map_blocks(_as_said, dtype=array.dtype, meta=meta).rechunk(array.chunksize)
+
+
+def _as_said(block: Any, block_info: Any = None) -> Any:
+    """A block of the shape and the type that dask says it has.
+
+    Args:
+        block: Of an array.
+        block_info: What dask says.
+
+    Raises:
+        InvalidOptionError: It is something else, and what would be stored is not what the array is.
+    """
+    np = import_module("numpy")
+    shape, dtype = block_info[None]["chunk-shape"], block_info[None]["dtype"]
+    if isinstance(block, np.ma.MaskedArray) or not (isinstance(block, np.ndarray) or np.isscalar(block)):
+        raise InvalidOptionError(f"a block of this array is of {_kind(block)}, and would come back as a plain one", hint=_PLAIN)
+    plain = np.asarray(block)
+    if plain.shape != shape:
+        raise InvalidOptionError(f"a block of this array has the shape {plain.shape}, and is said to have {shape}", hint=_SAY)
+    if plain.dtype == dtype:
+        return plain
+    if not _related(plain.dtype, dtype):
+        raise InvalidOptionError(f"a block of this array is of {plain.dtype}, and is said to be of {dtype}", hint=_SAY)
+    cast = plain.astype(dtype)
+    if dtype.kind in "iuSUmM" and not np.array_equal(cast, plain, equal_nan=dtype.kind in "mM"):
+        raise InvalidOptionError(
+            f"a block of this array is of {plain.dtype}, with values that {dtype}, which it is said to be of, has not", hint=_SAY
+        )
+    return cast
+
+
+def _related(dtype: Any, said: Any) -> bool:
+    """Whether values of a type can be taken for those of another, but for a part of their digits."""
+    numbers = {dtype.kind, said.kind} <= set("biufc")
+    return (numbers or dtype.kind == said.kind) and bool(import_module("numpy").can_cast(dtype, said, "same_kind"))
+
+
+def _kind(obj: object) -> str:
+    return f"{type(obj).__module__}.{type(obj).__name__}"
 
 
 def name_in(pid: tuple[Any, ...], cls: Any) -> str:

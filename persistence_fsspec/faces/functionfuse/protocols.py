@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
+
+from fsspec import AbstractFileSystem
 
 from persistence_fsspec.errors import ObjectNotFoundError, PersistenceError
 from persistence_fsspec.faces.fsspec import PersistFileSystem
@@ -64,6 +67,14 @@ class FileProtocol:
         if "r" not in mode:
             self._notes.begin(key)
         return self._persistence.open(key, mode)
+
+    def read(self, filename: str, start: int, end: int) -> bytes:
+        """Read the half-open range ``[start, end)`` of a file, and nothing else of it.
+
+        Raises:
+            ObjectNotFoundError: It is not there, also where the range is empty.
+        """
+        return self._persistence.read_bytes(file_key(self._folder, filename), start=start, end=end)
 
     def remove(self, filename: str) -> None:
         """Remove a file of the folder.
@@ -198,7 +209,16 @@ class Notes:
         return self.ending and any(f"{key}/".startswith(f"{path}/") for key in self._replaced)
 
 
-class NotingFileSystem(PersistFileSystem):
+class LiteralPaths(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A filesystem whose paths are names: fsspec's mappings, by which zarr 2 works, take ``run[0-9]`` for a pattern."""
+
+    def expand_path(self, path: Any, recursive: bool = False, *more: Any, **options: Any) -> Any:  # noqa: FBT001, FBT002 - fsspec's
+        if recursive:
+            return super().expand_path(path, recursive, *more, **options)
+        return [self._strip_protocol(one) for one in ([path] if isinstance(path, str | os.PathLike) else path)]
+
+
+class NotingFileSystem(LiteralPaths, PersistFileSystem):
     """A filesystem that notes what is written by it.
 
     Args:

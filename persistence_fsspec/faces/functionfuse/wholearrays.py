@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fsspec import AbstractFileSystem
-
-from persistence_fsspec.errors import TruncatedError
+from persistence_fsspec.faces.functionfuse.arrays import missing, url_of
+from persistence_fsspec.faces.functionfuse.protocols import LiteralPaths
 
 _NO_CHUNKS: Final = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
-class WholeArrays(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+class WholeArrays(LiteralPaths):
     """A filesystem to read arrays by, all chunks of which were written.
 
     Args:
@@ -42,14 +41,7 @@ class WholeArrays(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no ty
         except FileNotFoundError as exc:
             if path.endswith(_NO_CHUNKS):
                 raise
-            error = TruncatedError(
-                "a part of this array is missing",
-                operation="read",
-                url=getattr(exc, "url", path),
-                hint="Where the result was removed meanwhile, there is nothing more to read of it.",
-            )
-            error.retryable = False
-            raise error from exc
+            raise missing(url_of(self._client, path)) from exc
 
     def info(self, path: str, **options: Any) -> Any:
         return self._client.info(path, **options)

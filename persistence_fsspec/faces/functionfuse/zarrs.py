@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from persistence_fsspec.errors import ObjectNotFoundError
 from persistence_fsspec.faces.fsspec import PersistFileSystem
-from persistence_fsspec.faces.functionfuse.arrays import VERSION, DaskArray, Protocols, client_of, name_in, regular, store
+from persistence_fsspec.faces.functionfuse.arrays import VERSION, DaskArray, Protocols, client_of, name_in, regular, store, url_of
 from persistence_fsspec.faces.functionfuse.wholearrays import WholeArrays
 
 
@@ -31,7 +31,8 @@ class ZarrSerializer:
             The name of this serializer, and what `unpickle` wants to know.
 
         Raises:
-            InvalidOptionError: The shape of the array is not known, it is masked, or the storage offers no filesystem.
+            InvalidOptionError: The shape of the array is not known, it is masked or not what dask says of it, or the storage
+                offers no filesystem.
         """
         zarr = import_module("zarr")
         array, filename = regular(obj), f"{uuid.uuid4()}.zarr"
@@ -69,9 +70,8 @@ class ZarrSerializer:
         except Exception as exc:
             if isinstance(exc, FileNotFoundError) or client.exists(f"{folder}/{filename}"):
                 raise
-            raise ObjectNotFoundError(
-                "not found", operation="read", url=f"{folder}/{filename}"
-            ) from exc  # zarr 2 says it otherwise
+            url = url_of(client, f"{folder}/{filename}")
+            raise ObjectNotFoundError("not found", operation="read", url=url) from exc  # zarr 2 says it otherwise
         return da.from_array(array, chunks=array.chunks or -1, name=f"zarr-{filename}")
 
     @classmethod
