@@ -49,12 +49,11 @@ def _is_amazon(fs: Any) -> bool:
 
 
 def _keeps(fs: Any, path: str, *, create: bool) -> bool:
-    """Let the server refuse what it has to refuse."""
+    """Let the server refuse what it has to refuse: of an object that is there, for some look no further where there is none."""
     bucket, key, _ = fs.split_path(partial_key(path))
     condition = {"IfNoneMatch": "*"} if create else {"IfMatch": _NOBODY}
     try:
-        if create:
-            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"")
+        fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"")
         fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"", **condition)
     except OSError as exc:
         if (status_of(exc) or 500) >= 500 and status_of(exc) != 501:
