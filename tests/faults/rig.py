@@ -145,8 +145,12 @@ def rig(name: str, server: Server) -> Iterator[Rig]:
 
 
 def _s3(server: Any, port: int) -> list[FSSpecPersistence]:
+    """That the server keeps conditions is known: asking for it would be among the events of whichever scenario comes first."""
     options = {**server.storage_options, "endpoint_url": f"http://{HOST}:{port}"}
-    return [FSSpecPersistence(f"{server.url}/data", storage_options=options, policy=POLICY)]
+    persistence = FSSpecPersistence(f"{server.url}/data", storage_options=options, policy=POLICY)
+    for _ in range(2):
+        persistence.append("asked", b"for both conditions")
+    return [persistence]
 
 
 def _ftp(server: Any, port: int) -> list[FSSpecPersistence]:

@@ -35,6 +35,9 @@ from tests.faults.rig import PART_OF_AN_UPLOAD, rig
 SCENARIOS = counted(20, 200).max_examples
 """Seeds of each protocol; the last sixth are races, where a store can create exclusively at all."""
 
+CHANCE = 2
+"""Scenarios: threads decide which request is the fifth, and whether it has what a fault is about."""
+
 RACES = SCENARIOS // 6
 PROTOCOLS = {"s3": RACES, "ftp": 0, "sftp": RACES, "webdav": RACES}
 
@@ -216,5 +219,5 @@ def test_faults_were_real_and_mostly_healed(rigs, protocol, tell):
     struck = outcomes["healed"] + outcomes["error"]
     tell(f"{protocol}: {place.tally}")
     assert place.changed() == []
-    assert struck >= 0.8 * outcomes.total(), str(place.tally)
+    assert struck >= 0.8 * outcomes.total() - CHANCE, str(place.tally)
     assert outcomes["healed"] >= 0.6 * struck, str(place.tally)

@@ -170,7 +170,8 @@ def _tell(saved: Any, error: Any) -> None:
     if filename is None or error is None:
         return
     error = getattr(error, "cause", error)  # without the stack of the worker
-    text = f"the result of {filename!r} was not saved: {type(error).__name__}: {error}"
+    said = "; ".join(str(error).splitlines())  # a warning is one line
+    text = f"the result of {filename!r} was not saved: {type(error).__name__}: {said}"
     if "__main__" in text:
         text += "; define the class in a module that the workers import"
     warnings.warn(text, RuntimeWarning, stacklevel=1)
