@@ -222,13 +222,13 @@ def _no_place() -> InvalidNameError:
 
 def _parse_chain(head: str, inner: str, rest: str) -> Location:
     inside = inner.removeprefix("://")
-    if head == _OURS:
-        if inner:
-            raise _no_place()
-        return parse(rest) if is_url(rest) else local(rest)
+    if head == _OURS and inner:
+        raise _no_place()
     if head in _CONTAINERS or inside:
         return Location(head, f"{head}://::{rest}", inside.lstrip("/"))
     below = parse(rest) if is_url(rest) else local(rest)
+    if head == _OURS:
+        return below
     return Location(head, f"{head}::{below.root}", below.key, below.query, below.userinfo)
 
 

@@ -28,15 +28,21 @@ def append(path: str, data: bytes) -> None:
     with open(path, "ab", buffering=0) as file:
         descriptor = file.fileno()
         alone, before = _lock(descriptor), os.fstat(descriptor).st_size
+        rest = memoryview(data)
         try:
-            rest = memoryview(data)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         except BaseException:
             if alone:
                 with contextlib.suppress(OSError):  # a device; and the error that led here is the one to tell
-                    os.ftruncate(descriptor, before)
+                    _take_back(descriptor, before, len(data) - len(rest))
             raise
+
+
+def _take_back(descriptor: int, before: int, written: int) -> None:
+    """Only where nothing of a program that knows no locks stands behind it."""
+    if os.fstat(descriptor).st_size == before + written:
+        os.ftruncate(descriptor, before)
 
 
 def _lock(descriptor: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from urllib3.exceptions import MaxRetryError
 
 from persistence_fsspec import FSSpecPersistence, Policy
 from persistence_fsspec.errors import (
@@ -18,6 +19,7 @@ from persistence_fsspec.errors import (
     TruncatedError,
 )
 from persistence_fsspec.foreign import classify
+from persistence_fsspec.stores.dialects.lakefs import LakefsDialect
 from tests.quirks.places import places, silent_server
 from tests.servers.faults import Fault
 from tests.servers.faults_http import HttpFaults
@@ -178,3 +180,14 @@ def test_errors_are_told_apart(status, error):
     told = exceptions.PermissionException if status in {401, 403} else exceptions.ServerException
 
     assert classify(told(status=status, reason="why", body="{}")) is error
+
+
+def test_an_instance_may_serve_many_stores():
+    """Each sets its limits in the place of the last one's."""
+    lakefs_spec = pytest.importorskip("lakefs_spec")
+    fs = lakefs_spec.LakeFSFileSystem(host="http://127.0.0.1:1", username="u", password="p", skip_instance_cache=True)
+    for _ in range(2000):
+        LakefsDialect().restrain(fs, stall_seconds=1.0, given=True)
+
+    with pytest.raises(MaxRetryError):
+        fs.client.sdk_client.objects_api.api_client.rest_client.pool_manager.request("GET", "http://127.0.0.1:1", retries=0)

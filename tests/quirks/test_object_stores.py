@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -11,6 +12,7 @@ import textwrap
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import SimpleNamespace
 
 import pytest
 from fsspec.asyn import sync
@@ -37,6 +39,7 @@ from persistence_fsspec.stores.dialects import dialect_for
 from persistence_fsspec.stores.dialects.base import ObjectDialect
 from persistence_fsspec.stores.dialects.gcs import GcsDialect
 from persistence_fsspec.stores.dialects.s3 import S3Dialect
+from persistence_fsspec.stores.dialects.s3_conditions import Conditions
 from persistence_fsspec.stores.janitor import settle
 from persistence_fsspec.stores.quirks import traits
 from persistence_fsspec.stores.writers import ObjectWriter
@@ -321,10 +324,12 @@ class _RefusingS3:
 @pytest.mark.quirk("s3-create")
 def test_s3_einval_for_a_failed_condition_means_exists():
     """OSError(EINVAL) on an exclusive write is an ObjectExistsError; on a conditional one it is a ConflictError."""
+    dialect = S3Dialect()
+    dialect._conditions.kept = {"If-None-Match": True, "If-Match": True}
     with pytest.raises(ObjectExistsError):
-        S3Dialect().write_object(_RefusingS3(), "b/k", b"x", create=True)
+        dialect.write_object(_RefusingS3(), "b/k", b"x", create=True)
     with pytest.raises(OSError, match="pre-conditions") as caught:
-        S3Dialect().write_object(_RefusingS3(), "b/k", b"x", if_match="etag")
+        dialect.write_object(_RefusingS3(), "b/k", b"x", if_match="etag")
     assert classify(caught.value) is ConflictError
 
 
@@ -394,6 +399,52 @@ def test_s3_conditions_are_asked_about_once(s3_server, monkeypatch):
 
     assert asked == 4
     assert len(calls) == 5
+
+
+@pytest.mark.server("s3")
+@pytest.mark.quirk("s3-conditions")
+def test_s3_an_error_says_nothing_of_conditions(s3_server):
+    """A write that was denied is no proof that they are kept; the next one asks again."""
+    p = FSSpecPersistence(f"{s3_server.url}/{uuid.uuid4().hex}", storage_options=s3_server.storage_options)
+    fs, conditions = instance_of(p.store_and_key()[0]), Conditions()
+    real, denied = fs.call_s3, []
+
+    def call_s3(method, **arguments):
+        if not denied:
+            denied.append(method)
+            raise PermissionError("expired")
+        return real(method, **arguments)
+
+    fs.call_s3 = call_s3
+    with pytest.raises(PermissionError):
+        conditions.require(fs, f"{s3_server.bucket}/k", create=True, if_match=None)
+    assert conditions.kept == {}
+
+    conditions.require(fs, f"{s3_server.bucket}/k", create=True, if_match=None)
+    assert conditions.kept == {"If-None-Match": True}
+
+
+@pytest.mark.quirk("s3-conditions")
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", False),
+        ("https://s3.amazonaws.com", False),
+        ("https://amazonaws.com.example.org", True),
+    ],
+)
+def test_s3_amazon_is_not_asked(endpoint, asked):
+    """It keeps conditions."""
+    calls = []
+    fs = SimpleNamespace(
+        s3=SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint)),
+        split_path=lambda path: (*path.split("/", 1), None),
+        call_s3=lambda method, **_: calls.append(method),
+    )
+    with contextlib.suppress(UnsupportedPersistenceOp):
+        Conditions().require(fs, "bucket/k", create=False, if_match="x")
+
+    assert bool(calls) == asked
 
 
 @pytest.mark.server("s3")

@@ -40,7 +40,8 @@ class LakefsDialect(ObjectDialect):
 
         pools = fs.client.sdk_client.objects_api.api_client.rest_client.pool_manager
         tries = {} if given else {"retries": Retry(total=None, connect=0, read=0, redirect=3, status=0, other=0)}
-        pools.request = partial(_within, pools.request, Timeout(connect=stall_seconds, read=stall_seconds), **tries)
+        usual = partial(type(pools).request, pools)  # not what an earlier store over the same instance has put in its place
+        pools.request = partial(_within, usual, Timeout(connect=stall_seconds, read=stall_seconds), **tries)
 
     # --- looking ---
 

@@ -13,6 +13,8 @@ from persistence_fsspec.stores.partial import partial_key
 _AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _NOBODY: Final = '"00000000000000000000000000000000"'
 """The ETag of no object."""
+_REFUSALS: Final = frozenset({404, 409, 412, 501})
+"""What a condition that does not hold is answered with; 501 where there are none, which overwrites nothing either."""
 
 
 class Conditions:
@@ -54,13 +56,13 @@ def _keeps(fs: Any, path: str, *, create: bool) -> bool:
     condition = {"IfNoneMatch": "*"} if create else {"IfMatch": _NOBODY}
     try:
         fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"")
-        fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"", **condition)
-    except OSError as exc:
-        if (status_of(exc) or 500) >= 500 and status_of(exc) != 501:
-            raise  # it says nothing about conditions
-        return True  # also who refuses for another reason overwrites nothing here
-    else:
-        return False
+        try:
+            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=b"", **condition)
+        except OSError as exc:
+            if status_of(exc) not in _REFUSALS:
+                raise  # it says nothing about conditions
+            return True
     finally:
         with contextlib.suppress(OSError):
             fs.call_s3("delete_object", Bucket=bucket, Key=key)
+    return False
