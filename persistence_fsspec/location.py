@@ -248,6 +248,20 @@ def local_path(key: str) -> Path:
     return Path(key if _DRIVE.match(key) else f"/{key}")
 
 
+def through_link(path: Path) -> Path:
+    """The file that a link leads to, there or not, for that is what is written; any other path itself.
+
+    Raises:
+        OSError: The link leads in a circle.
+    """
+    if not os.path.islink(path):  # which refuses no name: the store does, with a reason
+        return path
+    target = Path(os.path.realpath(path))
+    if os.path.islink(target):
+        target.stat()
+    return target
+
+
 def url_and_options(address: Any) -> tuple[str, dict[str, Any]] | None:
     """Take a ``UPath`` apart (recognised by shape: it is no ``os.PathLike``, and may not be installed)."""
     if isinstance(address, (str, bytes, Path)) or not hasattr(address, "storage_options"):

@@ -62,20 +62,6 @@ def local_path(fragment: ParseResult) -> Path:
     return Path(folder, name)
 
 
-def through_link(path: Path) -> Path:
-    """The file that a link leads to, there or not, for that is what is written; any other path itself.
-
-    Raises:
-        OSError: The link leads in a circle.
-    """
-    if not os.path.islink(path):  # which refuses no name: the store does, with a reason
-        return path
-    target = Path(os.path.realpath(path))
-    if os.path.islink(target):
-        target.stat()
-    return target
-
-
 def slashed(url: str) -> str:
     """The URL of the key with a slash in front.
 

@@ -14,7 +14,7 @@ from persistence_fsspec.errors import InvalidNameError, ObjectNotFoundError, Per
 from persistence_fsspec.faces.statisfactory import fragments, lakefs
 from persistence_fsspec.faces.statisfactory.failures import told
 from persistence_fsspec.faces.statisfactory.settings import options_of, stacked, warn_of_misspelt
-from persistence_fsspec.location import is_url, parse
+from persistence_fsspec.location import is_url, parse, through_link
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.policy import Policy
 from persistence_fsspec.sensitive import check_portable, literal_secrets
@@ -118,7 +118,7 @@ class Storage:
             persistence, address = self._persistence(), self._address(fragment, context)
             data = payload if isinstance(payload, bytes) else memoryview(payload).tobytes()  # large ones are not held twice
             if isinstance(address, Path):
-                address = fragments.through_link(address)
+                address = through_link(address)
             try:
                 persistence.write_bytes(address, data)
             except ObjectNotFoundError as exc:  # of what is being written, only what it lies in can be missing

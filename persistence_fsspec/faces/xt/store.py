@@ -21,6 +21,7 @@ from persistence_fsspec.faces.xt.blobs import Blob, blob_of
 from persistence_fsspec.faces.xt.names import MARKER, asked, blob_key, container_key, folder_key, names_folder
 from persistence_fsspec.faces.xt.progress import Callback, Counted, progress
 from persistence_fsspec.faces.xt.signatures import untyped
+from persistence_fsspec.location import through_link
 from persistence_fsspec.persistence import FSSpecPersistence
 from persistence_fsspec.store import ObjectInfo
 
@@ -274,7 +275,7 @@ class FSSpecStore:
         if names_folder(blob_path):
             self._fetch_folder(container, blob_path, dest_fn)
             return
-        name, target = blob_key(container, blob_path), _through_link(dest_fn)
+        name, target = blob_key(container, blob_path), through_link(Path(dest_fn))
         if os.path.isdir(target):  # a file would go into it, under its own name
             raise IsAFolderError("a folder stands there", operation="get", url=dest_fn)
         if snapshot is None:
@@ -485,16 +486,6 @@ def _bytes(text: Any) -> bytes:
     if isinstance(text, str):
         return text.encode("utf-8")
     return text if isinstance(text, bytes) else bytes(memoryview(text))
-
-
-def _through_link(path: str) -> Path:
-    """The local file that is written when a program opens that path: what a link leads to, there or not."""
-    if not os.path.islink(path):
-        return Path(path)
-    target = Path(os.path.realpath(path))
-    if os.path.islink(target):  # in a circle, as the system says
-        target.stat()
-    return target
 
 
 def _name(entry: ObjectInfo, root: str) -> str:
